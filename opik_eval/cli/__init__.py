@@ -1,0 +1,5 @@
+"""The command line: ``opik-eval``."""
+
+from opik_eval.cli.app import main
+
+__all__ = ["main"]

@@ -1,0 +1,104 @@
+"""A bridge from synchronous code to coroutines: one event loop in one background thread.
+
+``run_sync`` works everywhere: in plain scripts, in worker threads and in notebooks whose own loop is
+already running. Clients that hold connections live on this loop, so they outlast single calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from contextlib import suppress
+from typing import TypeVar
+
+T = TypeVar("T")
+
+_lock = threading.Lock()
+_loop: asyncio.AbstractEventLoop | None = None
+_thread: threading.Thread | None = None
+
+
+def background_loop() -> asyncio.AbstractEventLoop:
+    """Return the process's background event loop, started on first use."""
+    global _loop, _thread
+    with _lock:
+        if _loop is None:
+            _loop = asyncio.new_event_loop()
+            _thread = threading.Thread(
+                target=_serve, args=(_loop,), name="opik-eval-loop", daemon=True
+            )
+            _thread.start()
+        return _loop
+
+
+def run_sync(start: Callable[[], Coroutine[object, object, T]]) -> T:
+    """Run a coroutine on the background loop and wait for its result.
+
+    An interrupt while waiting (Ctrl-C, a signal handler that raises) cancels the coroutine, waits
+    for it to wind up and is raised again, so that cleanup inside the coroutine always runs. A second
+    interrupt ends the waiting; the cleanup goes on in the background.
+
+    Args:
+        start: Makes the coroutine; called on the background loop with the caller's context variables.
+
+    Raises:
+        RuntimeError: Called from the background loop itself, where waiting would never end.
+
+    Example:
+        >>> async def answer() -> int:
+        ...     return 42
+        >>> run_sync(answer)
+        42
+    """
+    loop = background_loop()
+    if threading.current_thread() is _thread:
+        raise RuntimeError("run_sync called on the background loop: await the coroutine instead")
+    outcome: Future[T] = Future()
+    tasks: list[asyncio.Task[T]] = []
+
+    async def supervised() -> T:
+        return await start()
+
+    def launch() -> None:
+        task = loop.create_task(supervised())
+        task.add_done_callback(lambda ended: _hand_over(ended, outcome))
+        tasks.append(task)
+
+    loop.call_soon_threadsafe(launch)
+    try:
+        return outcome.result()
+    except BaseException:
+        if not outcome.done():  # the waiting was interrupted, not the coroutine
+            # The loop calls in order: when it cancels, the task is there.
+            loop.call_soon_threadsafe(lambda: tasks[0].cancel())
+            outcome.exception()
+        raise
+
+
+def _hand_over(task: asyncio.Task[T], outcome: Future[T]) -> None:
+    if task.cancelled():
+        outcome.set_exception(asyncio.CancelledError())
+    elif (error := task.exception()) is not None:
+        outcome.set_exception(error)
+    else:
+        outcome.set_result(task.result())
+
+
+def _serve(loop: asyncio.AbstractEventLoop) -> None:
+    asyncio.set_event_loop(loop)
+    while True:
+        # SystemExit of a coroutine stops the loop as well as its task; whoever awaits the task gets
+        # it, and all others go on.
+        with suppress(KeyboardInterrupt, SystemExit):
+            loop.run_forever()
+
+
+def _forget_after_fork() -> None:
+    global _loop, _thread, _lock
+    _loop, _thread, _lock = None, None, threading.Lock()
+
+
+os.register_at_fork(after_in_child=_forget_after_fork)

@@ -1,0 +1,192 @@
+"""From a scored unit to its result and to the records that the store keeps of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from opik_eval.experiments.result import TestCase, TestResult
+from opik_eval.ids import new_id
+from opik_eval.metrics.base import ScoreResult
+from opik_eval.records import (
+    ExperimentItem,
+    FeedbackScore,
+    ItemScore,
+    Span,
+    SpanType,
+    utc_now,
+)
+from opik_eval.storage.base import Writable
+
+if TYPE_CHECKING:
+    from opik_eval.engine.runner import RunLabels
+    from opik_eval.engine.units import Scored, WorkUnit
+
+
+@dataclass(frozen=True, slots=True)
+class ModelUse:
+    """What the model calls of one task used.
+
+    Attributes:
+        usage: Token counts, summed by kind; ``None`` if no call reported any.
+        cost_usd: Sum of the known costs; ``None`` if there was no call or none has a price.
+        unpriced_calls: Calls whose price is unknown.
+    """
+
+    usage: dict[str, int] | None
+    cost_usd: float | None
+    unpriced_calls: int
+
+
+def model_use_of(records: Iterable[Writable]) -> ModelUse:
+    """Sum usage and cost over the ``llm`` spans among some records."""
+    usage: dict[str, int] = {}
+    costs: list[float] = []
+    unpriced = 0
+    for record in records:
+        if not isinstance(record, Span) or record.type is not SpanType.LLM:
+            continue
+        for kind, count in (record.usage or {}).items():
+            usage[kind] = usage.get(kind, 0) + count
+        if record.cost_usd is None:
+            unpriced += 1
+        else:
+            costs.append(record.cost_usd)
+    return ModelUse(usage or None, sum(costs) if costs else None, unpriced)
+
+
+def result_of(scored: Scored) -> TestResult:
+    """Return the result of a scored unit as the user sees it."""
+    executed, unit = scored.executed, scored.executed.unit
+    stored = unit.stored
+    trace_id = executed.trace.id if executed.trace else (stored and stored.trace_id) or ""
+    if stored is not None:
+        use = ModelUse(stored.usage, stored.cost_usd, stored.unpriced_calls or 0)
+    else:
+        use = model_use_of(executed.spans)
+    return TestResult(
+        test_case=TestCase(
+            trace_id=trace_id,
+            dataset_item_id=unit.dataset_item.id,
+            task_output=dict(executed.output) if executed.output is not None else None,
+            dataset_item_content=unit.item,
+            mapped_scoring_inputs=dict(scored.inputs) if scored.inputs is not None else None,
+            dataset_item=unit.dataset_item,
+        ),
+        score_results=scored.scores,
+        trial_id=unit.trial,
+        task_execution_time=executed.seconds,
+        scoring_time=scored.seconds,
+        error=executed.error,
+        usage=use.usage,
+        cost_usd=use.cost_usd,
+        unpriced_calls=use.unpriced_calls,
+    )
+
+
+def result_of_stored(item: ExperimentItem, unit: WorkUnit) -> TestResult:
+    """Return the result that a stored experiment item stands for."""
+    return TestResult(
+        test_case=TestCase(
+            trace_id=item.trace_id,
+            dataset_item_id=item.dataset_item_id,
+            task_output=cast("Mapping[str, object] | None", item.output),
+            dataset_item_content=unit.item,
+            dataset_item=unit.dataset_item,
+        ),
+        score_results=[score_of(score) for score in item.scores or ()],
+        trial_id=item.trial_id,
+        task_execution_time=item.task_seconds,
+        scoring_time=item.scoring_seconds,
+        error=item.error_info,
+        usage=item.usage,
+        cost_usd=item.cost_usd,
+        unpriced_calls=item.unpriced_calls or 0,
+    )
+
+
+def score_of(score: ItemScore) -> ScoreResult:
+    """Return the score that a stored one stands for."""
+    return ScoreResult(
+        score.name,
+        score.value,
+        score.reason,
+        score.category_name,
+        score.metadata,
+        score.scoring_failed,
+    )
+
+
+def records_of(scored: Scored, result: TestResult, labels: RunLabels) -> list[Writable]:
+    """Return everything the store keeps of one unit: trace, spans, scores, experiment item."""
+    executed = scored.executed
+    records: list[Writable] = list(executed.spans)
+    now = utc_now()
+    records.extend(
+        _feedback(score, result.test_case.trace_id, labels)
+        for score in scored.scores
+        if score.is_scored and result.test_case.trace_id
+    )
+    if labels.experiment_id is not None:
+        stored = executed.unit.stored
+        records.append(
+            ExperimentItem(
+                id=stored.id if stored else new_id(),
+                experiment_id=labels.experiment_id,
+                dataset_item_id=executed.unit.dataset_item.id,
+                trace_id=result.test_case.trace_id or None,
+                trial_id=executed.unit.trial,
+                resume_key=_resume_key(executed.unit, labels),
+                project_name=labels.project_name,
+                input=dict(executed.unit.item) if labels.keep_input else None,
+                output=executed.output,
+                error_info=executed.error,
+                scores=_item_scores(scored.scores, stored),
+                task_seconds=executed.seconds,
+                scoring_seconds=scored.seconds,
+                usage=result.usage,
+                cost_usd=result.cost_usd,
+                unpriced_calls=result.unpriced_calls,
+                created_at=stored.created_at if stored else now,
+                last_updated_at=now,
+            )
+        )
+    return records
+
+
+def _feedback(score: ScoreResult, trace_id: str, labels: RunLabels) -> FeedbackScore:
+    return FeedbackScore(
+        entity_id=trace_id,
+        name=score.name,
+        value=float(score.value or 0.0),
+        category_name=score.category_name,
+        reason=score.reason,
+        project_name=labels.project_name,
+        last_updated_at=utc_now(),
+    )
+
+
+def _resume_key(unit: WorkUnit, labels: RunLabels) -> str | None:
+    if not labels.metrics_key and unit.stored is not None:
+        return unit.stored.resume_key  # other metrics beside the run's own: the run stays complete
+    return f"{unit.key}:{labels.metrics_key}"
+
+
+def _item_scores(
+    scores: Iterable[ScoreResult], stored: ExperimentItem | None
+) -> tuple[ItemScore, ...]:
+    new = {score.name: _item_score(score) for score in scores}
+    kept = [old for old in (stored.scores or () if stored else ()) if old.name not in new]
+    return (*kept, *new.values())
+
+
+def _item_score(score: ScoreResult) -> ItemScore:
+    return ItemScore(
+        name=score.name,
+        value=score.value if score.is_scored else None,
+        reason=score.reason,
+        category_name=score.category_name,
+        metadata=score.metadata,
+        scoring_failed=score.scoring_failed,
+    )

@@ -1,0 +1,79 @@
+"""Resuming: which units of an earlier run stand, which are scored again, which run again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+
+from opik_eval.engine.fingerprint import unit_key
+from opik_eval.engine.units import WorkUnit
+from opik_eval.records import DatasetItem, ExperimentItem
+from opik_eval.storage.items import item_hash
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """What an earlier run left, by the key of the unit.
+
+    Attributes:
+        complete: Task and metrics done; reused as they are.
+        unscored: Task done, metrics missing, failed or changed; scored again.
+        failed: Items whose task failed; run again.
+    """
+
+    complete: dict[str, ExperimentItem] = field(default_factory=dict)
+    unscored: dict[str, ExperimentItem] = field(default_factory=dict)
+    failed: list[ExperimentItem] = field(default_factory=list)
+
+
+def sort_out(items: Iterable[ExperimentItem], *, metrics_key: str) -> Earlier:
+    """Sort the stored items of an experiment by what is left to do."""
+    earlier = Earlier()
+    for item in items:
+        key, _, metrics = (item.resume_key or "").partition(":")
+        if item.error_info is not None or item.output is None or not key:
+            earlier.failed.append(item)
+        elif metrics == metrics_key and not any(s.scoring_failed for s in item.scores or ()):
+            earlier.complete[key] = item
+        else:
+            earlier.unscored[key] = item
+    return earlier
+
+
+def plan_units(items: Iterable[DatasetItem], *, task: str, trial_count: int) -> Iterator[WorkUnit]:
+    """Yield the units of a run: items in order, the trials of an item side by side.
+
+    Args:
+        items: What to evaluate.
+        task: Fingerprint of the task.
+        trial_count: Runs per item.
+    """
+    index = 0
+    for item in items:
+        content = item.content_hash or item_hash(item)
+        row = {"id": item.id, **item.data}
+        for trial in range(trial_count):
+            yield WorkUnit(
+                index=index,
+                item=row,
+                dataset_item=item,
+                trial=trial,
+                key=unit_key(content, task, trial),
+            )
+            index += 1
+
+
+def skip_done(
+    units: Iterable[WorkUnit], earlier: Earlier
+) -> tuple[list[WorkUnit], list[tuple[WorkUnit, ExperimentItem]]]:
+    """Divide units into those to run (with stored outputs to score again) and those that stand."""
+    to_run: list[WorkUnit] = []
+    standing: list[tuple[WorkUnit, ExperimentItem]] = []
+    for unit in units:
+        if done := earlier.complete.get(unit.key):
+            standing.append((unit, done))
+        elif stored := earlier.unscored.get(unit.key):
+            to_run.append(replace(unit, stored=stored))
+        else:
+            to_run.append(unit)
+    return to_run, standing

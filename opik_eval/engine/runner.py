@@ -1,0 +1,285 @@
+"""Running one unit from item to records: task, metrics, bookkeeping; no scheduling."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import marshal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import cast
+
+from opik_eval.engine.bookkeeping import records_of, result_of
+from opik_eval.engine.scoring import (
+    ScoringInputs,
+    ScoringPlan,
+    all_failed,
+    score_concurrently,
+    score_inline,
+)
+from opik_eval.engine.task import Task, checked_output, is_async, name_of
+from opik_eval.engine.trial import enter_trial
+from opik_eval.engine.units import Executed, Finished, Scored, WorkUnit
+from opik_eval.errors import MetricError, TaskError
+from opik_eval.metrics.base import ScoreResult
+from opik_eval.records import Span
+from opik_eval.tracing.capture import error_info_of, snapshot
+from opik_eval.tracing.context import (
+    CollectingSink,
+    Sink,
+    SpanState,
+    TraceState,
+    start_span,
+    trace_scope,
+)
+from opik_eval.tracing.tracer import process_tracer
+from opik_eval.tracing.tree import build_tree
+
+TRACE_NAME = "evaluation_task"
+
+
+@dataclass(frozen=True)
+class RunLabels:
+    """What every record of a run carries.
+
+    Attributes:
+        experiment_id: ``None`` for a run that is not an experiment.
+        source: ``experiment`` or ``optimization``.
+        metrics_key: Fingerprint of the metrics, part of every item's resume key.
+        keep_input: Store the item's content in the experiment item (where no dataset holds it).
+    """
+
+    experiment_id: str | None
+    project_name: str
+    metrics_key: str = ""
+    source: str = "experiment"
+    tags: tuple[str, ...] | None = None
+    keep_input: bool = False
+
+
+class UnitRunner:
+    """Runs units of one evaluation.
+
+    Args:
+        task: The user's task; ``None`` when stored outputs are scored again.
+        scoring: The metrics.
+        labels: What the records carry.
+        fallback: Receives spans of work that outlives its task.
+        timeout_seconds: Limit for one asynchronous task (threads are watched by the scheduler).
+    """
+
+    def __init__(
+        self,
+        *,
+        task: Task | None,
+        scoring: ScoringPlan,
+        labels: RunLabels,
+        fallback: Sink,
+        timeout_seconds: float | None = None,
+    ) -> None:
+        self.task = task
+        self.scoring = scoring
+        self.labels = labels
+        self.timeout_seconds = timeout_seconds
+        self._fallback = fallback
+        self._task_name = name_of(task) if task is not None else ""
+        self._is_tracked = bool(getattr(task, "opik_tracked", False))
+        self.is_async = task is not None and is_async(task)
+
+    def __getstate__(self) -> dict[str, object]:
+        # Sent to another process, a runner finds its fallback there.
+        return {name: value for name, value in self.__dict__.items() if name != "_fallback"}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        self.__dict__.update(state, _fallback=process_tracer())
+
+    def execute(self, unit: WorkUnit) -> Executed:
+        """Run the task of a unit in the calling thread. Never raises what the task raises."""
+        if unit.stored is not None:
+            return self._reuse(unit)
+        enter_trial(unit.trial)
+        call = cast("Callable[[dict[str, object]], object]", self.task)
+        trace, sink = self._open_trace(unit)
+        started = time.perf_counter()
+        try:
+            with trace_scope(trace), self._task_span(unit) as span:
+                output = checked_output(call(_private_copy(unit.item)), call)
+                _record_output(output, trace, span)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - user code; one item's failure
+            return self._failure(unit, error, trace, sink, time.perf_counter() - started)
+        return self._success(unit, output, trace, sink, time.perf_counter() - started)
+
+    async def aexecute(self, unit: WorkUnit) -> Executed:
+        """Run the task of a unit on the running loop. Never raises what the task raises."""
+        if unit.stored is not None:
+            return self._reuse(unit)
+        enter_trial(unit.trial)
+        call = cast("Callable[[dict[str, object]], asyncio.Future[object]]", self.task)
+        trace, sink = self._open_trace(unit)
+        started = time.perf_counter()
+        try:
+            with trace_scope(trace), self._task_span(unit) as span:
+                async with asyncio.timeout(self.timeout_seconds):
+                    output = checked_output(await call(_private_copy(unit.item)), call)
+                _record_output(output, trace, span)
+        except TimeoutError as error:
+            reason = self._timed_out(error, time.perf_counter() - started)
+            return self._failure(unit, reason, trace, sink, time.perf_counter() - started)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - user code; one item's failure
+            return self._failure(unit, error, trace, sink, time.perf_counter() - started)
+        return self._success(unit, output, trace, sink, time.perf_counter() - started)
+
+    def expire(self, unit: WorkUnit, seconds: float) -> Finished:
+        """Return the result of a unit whose thread did not come back in time."""
+        trace, sink = self._open_trace(unit)
+        error = self._timed_out(None, seconds)
+        return self.finish(self._unscored(self._failure(unit, error, trace, sink, seconds)))
+
+    def score(self, executed: Executed) -> Scored:
+        """Run the metrics one after the other in the calling thread."""
+        if executed.output is None:
+            return self._unscored(executed)
+        started = time.perf_counter()
+        inputs, scores = self._inputs(executed), None
+        if isinstance(inputs, ScoringInputs):
+            scores = score_inline(self.scoring, inputs)
+        return self._scored(executed, inputs, scores, time.perf_counter() - started)
+
+    async def ascore(self, executed: Executed, threads: Executor) -> Scored:
+        """Run the metrics at once, on the running loop and in threads."""
+        if executed.output is None:
+            return self._unscored(executed)
+        started = time.perf_counter()
+        inputs, scores = self._inputs(executed), None
+        if isinstance(inputs, ScoringInputs):
+            scores = await score_concurrently(self.scoring, inputs, threads)
+        return self._scored(executed, inputs, scores, time.perf_counter() - started)
+
+    def finish(self, scored: Scored) -> Finished:
+        """Return the result and the records of a scored unit."""
+        result = result_of(scored)
+        return Finished(scored.executed.unit, result, records_of(scored, result, self.labels))
+
+    def run(self, unit: WorkUnit) -> Finished:
+        """Run a unit from start to end in the calling thread (used in worker processes)."""
+        return self.finish(self.score(self.execute(unit)))
+
+    def _open_trace(self, unit: WorkUnit) -> tuple[TraceState, CollectingSink]:
+        sink = CollectingSink(self._fallback)
+        trace = TraceState(sink, TRACE_NAME)
+        # The item is ours alone and plain JSON: it is recorded as it is, without another copy.
+        trace.input = unit.dataset_item.data
+        trace.project_name = self.labels.project_name
+        trace.source = self.labels.source
+        trace.tags = self.labels.tags
+        return trace, sink
+
+    @contextlib.contextmanager
+    def _task_span(self, unit: WorkUnit) -> Iterator[SpanState | None]:
+        if self._is_tracked:
+            yield None
+            return
+        with start_span(self._task_name) as span:
+            span.input = unit.dataset_item.data
+            yield span
+
+    def _timed_out(self, cause: BaseException | None, seconds: float) -> BaseException:
+        limit = self.timeout_seconds
+        if cause is not None and (limit is None or seconds < limit):
+            return cause  # the task's own TimeoutError, not ours
+        return TaskError(
+            f"the task did not finish within timeout_seconds={limit:g}",
+            remedy="raise timeout_seconds, or give the call inside the task a shorter limit",
+        )
+
+    def _reuse(self, unit: WorkUnit) -> Executed:
+        stored = unit.stored
+        output = cast("Mapping[str, object]", stored.output if stored else {})
+        return Executed(unit, output, None, None, None, [], (stored and stored.task_seconds) or 0.0)
+
+    def _success(
+        self,
+        unit: WorkUnit,
+        output: Mapping[str, object],
+        trace: TraceState,
+        sink: CollectingSink,
+        seconds: float,
+    ) -> Executed:
+        trace.end()
+        return Executed(unit, output, None, None, trace, sink.take(), seconds)
+
+    def _failure(
+        self,
+        unit: WorkUnit,
+        error: BaseException,
+        trace: TraceState,
+        sink: CollectingSink,
+        seconds: float,
+    ) -> Executed:
+        info = error_info_of(error)
+        trace.update(error_info=info)
+        trace.end()
+        return Executed(unit, None, error, info, trace, sink.take(), seconds)
+
+    def _inputs(self, executed: Executed) -> ScoringInputs | MetricError:
+        span = None
+        if self.scoring.wants_span:
+            span = _tree_maker(executed)
+        try:
+            return self.scoring.merge(executed.unit.item, executed.output or {}, span)
+        except MetricError as error:
+            return error
+
+    def _scored(
+        self,
+        executed: Executed,
+        inputs: ScoringInputs | MetricError,
+        scores: list[ScoreResult] | None,
+        seconds: float,
+    ) -> Scored:
+        if isinstance(inputs, MetricError):
+            return Scored(executed, all_failed(self.scoring, inputs), seconds, None)
+        merged = inputs.merged if self.scoring.mapping else None
+        return Scored(executed, scores or [], seconds, merged)
+
+    @staticmethod
+    def _unscored(executed: Executed) -> Scored:
+        return Scored(executed, [], 0.0, None)
+
+
+def _private_copy(item: Mapping[str, object]) -> dict[str, object]:
+    """Return a deep copy for the task, which may change what it is given.
+
+    Items are plain JSON types, which ``marshal`` copies exactly and faster than anything else.
+    """
+    copied: dict[str, object] = marshal.loads(marshal.dumps(item))
+    return copied
+
+
+def _record_output(output: Mapping[str, object], trace: TraceState, span: SpanState | None) -> None:
+    recorded = snapshot(output)
+    for state in (trace, span):
+        if state is not None and state.output is None:
+            state.output = recorded
+        elif state is not None:  # the task has said something of its own: merge
+            state.update(output=recorded)
+
+
+def _tree_maker(executed: Executed) -> Callable[[], object]:
+    made: list[object] = []
+
+    def make() -> object:
+        if not made:
+            if executed.trace is None:
+                raise MetricError(
+                    "a stored output is scored again, so there is no task_span",
+                    remedy="leave metrics with a task_span argument out when re-scoring",
+                )
+            spans = [record for record in executed.spans if isinstance(record, Span)]
+            tree = build_tree(executed.trace.record(), spans)
+            made.append(tree.spans[0] if tree.spans else tree)  # the span of the task itself
+        return made[0]
+
+    return make

@@ -1,0 +1,316 @@
+"""Running the metrics of one unit: checked before the run, concurrent, failures kept as values."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import time
+import traceback
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from typing import cast
+
+from opik_eval.engine.task import is_async, name_of
+from opik_eval.errors import BudgetExceededError, ConfigError, MetricError, MissingArgumentError
+from opik_eval.metrics.base import (
+    Arguments,
+    BaseMetric,
+    ScoreResult,
+    arguments_of,
+    failed,
+    implementation_of,
+    normalise,
+)
+
+KeyMapping = Mapping[str, str | Callable[[dict[str, object]], object]]
+"""Metric argument -> key of item or output, or a function of both."""
+
+_FAST_SECONDS = 0.001
+_SMOOTHING = 0.2
+
+
+@dataclass(slots=True)
+class Scorer:
+    """One metric or scoring function, its signature read once.
+
+    Attributes:
+        function: What to call.
+        is_async: It is a coroutine function.
+        by_item: A scoring function, called with ``dataset_item`` and ``task_outputs``.
+        typical_seconds: Smoothed duration of a call; infinite until it has been called.
+    """
+
+    name: str
+    function: Callable[..., object]
+    arguments: Arguments
+    is_async: bool
+    by_item: bool
+    higher_is_better: bool | None = None
+    value_range: tuple[float, float] | None = None
+    typical_seconds: float = float("inf")
+
+    @property
+    def wants_span(self) -> bool:
+        """True if it takes the span tree of the task."""
+        names = (*self.arguments.required, *self.arguments.optional)
+        return "task_span" in names
+
+    def observe(self, seconds: float) -> None:
+        """Learn how long a call takes."""
+        known = self.typical_seconds
+        if known == float("inf"):
+            self.typical_seconds = seconds
+        else:
+            self.typical_seconds = known + _SMOOTHING * (seconds - known)
+
+
+@dataclass(frozen=True, slots=True)
+class ScoringInputs:
+    """What the scorers of one unit may take.
+
+    Attributes:
+        merged: Item, then output over it, then mapped keys over both.
+        item: The item as the task saw it.
+        output: What the task returned.
+        task_span: Makes the span tree; called at most once, and only if somebody wants it.
+    """
+
+    merged: dict[str, object]
+    item: Mapping[str, object]
+    output: Mapping[str, object]
+    task_span: Callable[[], object] | None = None
+
+    def for_scorer(self, scorer: Scorer) -> tuple[list[object], Mapping[str, object]]:
+        """Return the arguments to call a scorer with.
+
+        Raises:
+            MissingArgumentError: A required argument is not there.
+        """
+        available: dict[str, object] = (
+            {"dataset_item": self.item, "task_outputs": self.output}
+            if scorer.by_item
+            else self.merged
+        )
+        if scorer.wants_span and self.task_span is not None:
+            available = {**available, "task_span": self.task_span()}
+        if missing := scorer.arguments.missing_from(available):
+            raise MissingArgumentError(scorer.name, missing, list(available))
+        return scorer.arguments.select(available)
+
+
+@dataclass(frozen=True)
+class ScoringPlan:
+    """All scorers of a run with the key mapping."""
+
+    scorers: tuple[Scorer, ...]
+    mapping: KeyMapping = field(default_factory=dict)
+
+    @property
+    def wants_span(self) -> bool:
+        """True if some scorer takes the span tree of the task."""
+        return any(scorer.wants_span for scorer in self.scorers)
+
+    @property
+    def is_inline(self) -> bool:
+        """True if running the scorers one after the other costs less than spreading them."""
+        if any(scorer.is_async for scorer in self.scorers):
+            return False
+        return sum(s.typical_seconds >= _FAST_SECONDS for s in self.scorers) <= 1
+
+    def check(self, item: Mapping[str, object], output_keys: Iterable[str] | None) -> None:
+        """Find arguments that nothing will supply.
+
+        Args:
+            item: The first item of the run.
+            output_keys: Keys of the task's output; ``None`` = not known yet.
+
+        Raises:
+            MissingArgumentError: An argument is missing for certain.
+        """
+        if output_keys is None:
+            return
+        available = dict.fromkeys((*item, *output_keys, *self.mapping))
+        for scorer in self.scorers:
+            known = ("dataset_item", "task_outputs") if scorer.by_item else available
+            missing = [
+                name
+                for name in scorer.arguments.required
+                if name not in known and name != "task_span"
+            ]
+            missing += self._broken_targets(scorer, available)
+            if missing:
+                raise MissingArgumentError(scorer.name, missing, list(available))
+
+    def merge(
+        self,
+        item: Mapping[str, object],
+        output: Mapping[str, object],
+        task_span: Callable[[], object] | None,
+    ) -> ScoringInputs:
+        """Return the inputs of one unit's scorers.
+
+        Raises:
+            MetricError: A function of the key mapping raised.
+        """
+        merged: dict[str, object] = {**item, **output}
+        for argument, target in self.mapping.items():
+            if callable(target):
+                merged[argument] = self._mapped(argument, target, merged)
+            elif target in merged:
+                merged[argument] = merged[target]
+        return ScoringInputs(merged, item, output, task_span)
+
+    def _broken_targets(self, scorer: Scorer, available: Mapping[str, object]) -> list[str]:
+        return [
+            target
+            for argument in scorer.arguments.required
+            if isinstance(target := self.mapping.get(argument), str) and target not in available
+        ]
+
+    @staticmethod
+    def _mapped(
+        argument: str,
+        target: Callable[[dict[str, object]], object],
+        merged: dict[str, object],
+    ) -> object:
+        try:
+            return target(merged)
+        except Exception as error:
+            raise MetricError(
+                f"scoring_key_mapping[{argument!r}] raised {type(error).__name__}: {error}",
+                remedy=f"it was called with the keys {sorted(merged)}",
+            ) from error
+
+
+def prepare_scorers(metrics: Sequence[object], functions: Sequence[object]) -> tuple[Scorer, ...]:
+    """Read the signatures of metrics and scoring functions.
+
+    Raises:
+        ConfigError: Something is neither, or two share a name.
+    """
+    scorers = [_from_metric(m) for m in metrics] + [_from_function(f) for f in functions]
+    seen: set[str] = set()
+    for scorer in scorers:
+        if scorer.name in seen:
+            raise ConfigError(
+                f"two metrics are called {scorer.name!r}; their scores could not be told apart",
+                remedy="give one of them another name, for example Equals(name='exact')",
+            )
+        seen.add(scorer.name)
+    return tuple(scorers)
+
+
+def score_inline(plan: ScoringPlan, inputs: ScoringInputs) -> list[ScoreResult]:
+    """Run synchronous scorers one after the other in the calling thread."""
+    scores: list[ScoreResult] = []
+    for scorer in plan.scorers:
+        scores.extend(_score_sync(scorer, inputs))
+    return scores
+
+
+async def score_concurrently(
+    plan: ScoringPlan, inputs: ScoringInputs, threads: Executor
+) -> list[ScoreResult]:
+    """Run all scorers at once: coroutines on this loop, the others in threads."""
+    loop = asyncio.get_running_loop()
+
+    def start(scorer: Scorer) -> Awaitable[list[ScoreResult]]:
+        if scorer.is_async:
+            return _score_async(scorer, inputs)
+        context = contextvars.copy_context()
+        return loop.run_in_executor(threads, context.run, _score_sync, scorer, inputs)
+
+    parts = await asyncio.gather(*(start(scorer) for scorer in plan.scorers))
+    return [score for part in parts for score in part]
+
+
+def all_failed(plan: ScoringPlan, error: Exception) -> list[ScoreResult]:
+    """Return a failed score for every scorer, for an error that struck before any ran."""
+    return [failed(scorer.name, error) for scorer in plan.scorers]
+
+
+def ran_out_of_budget(scores: Iterable[ScoreResult]) -> bool:
+    """Tell whether a metric failed because the budget is spent."""
+    return any(
+        score.scoring_failed and _error_type(score) == BudgetExceededError.__name__
+        for score in scores
+    )
+
+
+def _error_type(score: ScoreResult) -> object:
+    info = (score.metadata or {}).get("error_info")
+    return info.get("exception_type") if isinstance(info, dict) else None
+
+
+def _score_sync(scorer: Scorer, inputs: ScoringInputs) -> list[ScoreResult]:
+    started = time.perf_counter()
+    try:
+        positional, named = inputs.for_scorer(scorer)
+        returned = scorer.function(*positional, **named)
+        return normalise(returned, name=scorer.name)
+    except Exception as error:  # noqa: BLE001 - user code; becomes a failed score
+        return [failed(scorer.name, error, traceback=traceback.format_exc())]
+    finally:
+        scorer.observe(time.perf_counter() - started)
+
+
+async def _score_async(scorer: Scorer, inputs: ScoringInputs) -> list[ScoreResult]:
+    try:
+        positional, named = inputs.for_scorer(scorer)
+        returned = await cast("Awaitable[object]", scorer.function(*positional, **named))
+        return normalise(returned, name=scorer.name)
+    except Exception as error:  # noqa: BLE001 - user code; becomes a failed score
+        return [failed(scorer.name, error, traceback=traceback.format_exc())]
+
+
+def _from_metric(metric: object) -> Scorer:
+    if isinstance(metric, type):
+        raise ConfigError(
+            f"scoring_metrics holds the class {metric.__name__}, not a metric",
+            remedy=f"write {metric.__name__}() with parentheses",
+        )
+    if not (hasattr(metric, "score") or hasattr(metric, "ascore")):
+        if callable(metric):
+            return _from_function(metric)
+        raise ConfigError(
+            f"scoring_metrics holds a {type(metric).__name__}, which is not a metric",
+            remedy="pass objects with a score() method, or functions in scoring_functions",
+        )
+    function = _implementation(metric)
+    return Scorer(
+        name=str(getattr(metric, "name", None) or type(metric).__name__),
+        function=function,
+        arguments=metric.score_arguments()
+        if isinstance(metric, BaseMetric)
+        else arguments_of(function),
+        is_async=is_async(function),
+        by_item=bool(getattr(metric, "takes_item", False)),
+        higher_is_better=getattr(metric, "higher_is_better", None),
+        value_range=getattr(metric, "value_range", None),
+    )
+
+
+def _implementation(metric: object) -> Callable[..., object]:
+    if isinstance(metric, BaseMetric):
+        return implementation_of(metric)
+    found = getattr(metric, "score", None) or getattr(metric, "ascore", None)
+    return cast("Callable[..., object]", found)
+
+
+def _from_function(function: object) -> Scorer:
+    if not callable(function):
+        raise ConfigError(
+            f"scoring_functions holds a {type(function).__name__}, which cannot be called",
+            remedy="pass functions: def my_score(dataset_item, task_outputs): ...",
+        )
+    arguments = arguments_of(function)
+    names = {*arguments.required, *arguments.optional}
+    by_item = bool(names & {"dataset_item", "task_outputs"})
+    return Scorer(
+        name=name_of(function),
+        function=function,
+        arguments=arguments,
+        is_async=is_async(function),
+        by_item=by_item,
+    )

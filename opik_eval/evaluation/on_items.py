@@ -1,0 +1,81 @@
+"""``evaluate_on_dict_items``: the engine on plain dicts, without dataset and experiment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Unpack
+
+from opik_eval.datasets.dataset import as_row, from_items
+from opik_eval.engine.task import check_task, output_keys
+from opik_eval.evaluation.conduct import Job, conduct, make_task_key
+from opik_eval.evaluation.options import ErrorTolerance, EvaluateOptions, resolve
+from opik_eval.evaluation.preparation import make_labels, make_scoring
+from opik_eval.evaluation.selection import select_items
+from opik_eval.experiments.result import EvaluationResultOnDictItems
+from opik_eval.storage.opening import open_storage
+
+_WITHOUT = (
+    "experiment_name",
+    "experiment_name_prefix",
+    "experiment_config",
+    "experiment_tags",
+    "experiment_type",
+    "resume",
+    "prompt",
+    "prompts",
+)
+
+
+def evaluate_on_dict_items(
+    items: Sequence[Mapping[str, object]],
+    task: Callable[..., object],
+    scoring_metrics: Sequence[object] | None = None,
+    **options: Unpack[EvaluateOptions],
+) -> EvaluationResultOnDictItems:
+    """Evaluate a task on dicts; only the traces are stored.
+
+    Args:
+        items: The items; any field names.
+        task: See ``evaluate``.
+        scoring_metrics: Metrics; without any the task still runs.
+        **options: See ``EvaluateOptions``, without those of an experiment; ``scoring_threads`` is
+            another name of ``task_threads``. ``verbose`` is 0 by default.
+
+    Example:
+        >>> from opik_eval.metrics import Equals
+        >>> result = evaluate_on_dict_items(
+        ...     [{"word": "a", "reference": "A"}],
+        ...     lambda item: {"output": item["word"].upper()},
+        ...     [Equals(case_sensitive=True)],
+        ...     storage="memory:",
+        ... )
+        >>> result.aggregate_evaluation_scores()["equals_metric"].mean
+        1.0
+    """
+    given: EvaluateOptions = {"verbose": 0, **options}
+    resolved = resolve(
+        given,
+        function="evaluate_on_dict_items",
+        without=_WITHOUT,
+        aliases={"scoring_threads": "task_threads"},
+    )
+    checked = check_task(task)
+    scoring = make_scoring(scoring_metrics, resolved)
+    source = from_items(items, storage=open_storage("memory:"))
+    selection = select_items(source, resolved)
+    if resolved["error_tolerance"] < ErrorTolerance.ALL_SCORING_ERRORS:
+        scoring.check(as_row(next(selection.items())), output_keys(checked))
+    result = conduct(
+        Job(
+            storage=open_storage(resolved.get("storage")),
+            selection=selection,
+            experiment=None,
+            task=checked,
+            task_key=make_task_key(checked),
+            scoring=scoring,
+            metrics_key="",
+            labels=make_labels(None, "", resolved),
+            options=resolved,
+        )
+    )
+    return EvaluationResultOnDictItems(result.test_results, result.higher_is_better)

@@ -1,0 +1,289 @@
+"""Canonical JSON and content hashes.
+
+``dumps`` turns anything a user may put into an item, an input or an output into strict JSON, and
+``loads`` reads it back. What JSON knows survives unchanged. The rest is mapped once, in one place:
+
+- pydantic models, dataclasses, mappings → objects; keys become text, and where that makes two keys
+  equal, those that are no text get their type added: ``{1: "a", "1": "b"}`` has ``1 (int)``
+- tuples and other sequences, sets (sorted by their JSON), numpy arrays, pandas series → arrays;
+  pandas frames → arrays of objects, one a row
+- numpy scalars → what Python has for them; enums → their value
+- dates and times, numpy's and pandas' too → ISO 8601; durations → seconds; bytes → base64
+- paths, UUIDs, decimals, fractions, exceptions → text
+- NaN and the infinities → the texts "NaN", "Infinity", "-Infinity" (JSON has no such numbers);
+  integers of more than 640 digits → their hexadecimal text (beyond what every reader takes)
+- anything else, what contains itself, and what lies deeper than 254 levels → its ``repr``,
+  without memory addresses, so that it is the same in every process
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import datetime as dt
+import decimal
+import enum
+import fractions
+import hashlib
+import json
+import math
+import os
+import re
+import reprlib
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from typing import Protocol, cast
+
+import orjson
+from pydantic import BaseModel, RootModel
+
+_OPTIONS = (
+    orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
+)
+_ATOMS = frozenset({str, int, bool, type(None)})
+_NULL = b"null"
+_LONG_NUMBER = b"0" * 19
+_DIGITS_TO_ZEROS = bytes.maketrans(b"123456789", b"000000000")
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+_MAX_DEPTH = 254  # orjson's own limit: what it refuses is shortened, what it takes is kept
+_MAX_INTEGER = 10**640  # CPython never lets its limit on digits be set lower
+
+
+class _Array(Protocol):
+    """What is used of a numpy array or scalar."""
+
+    @property
+    def dtype(self) -> _DataType: ...
+
+    def astype(self, kind: str) -> _Array: ...
+
+    def tolist(self) -> object: ...
+
+    def __truediv__(self, other: object) -> _Array: ...
+
+
+class _DataType(Protocol):
+    @property
+    def type(self) -> Callable[[int, str], object]: ...
+
+
+class _Frame(Protocol):
+    """What is used of a pandas frame."""
+
+    def to_dict(self, orient: str) -> object: ...
+
+
+def dumps(value: object) -> bytes:
+    """Return ``value`` as canonical JSON: sorted keys, no spaces, UTF-8, no NaN.
+
+    Equal content gives equal bytes, in every process and version.
+
+    Example:
+        >>> dumps({"b": 1, "a": (2, None)})
+        b'{"a":[2,null],"b":1}'
+    """
+    try:
+        text = orjson.dumps(value, default=_convert, option=_OPTIONS)
+    except (orjson.JSONEncodeError, RecursionError):
+        return _dumps_carefully(value)
+    # orjson writes NaN as null; only texts that hold a null can hide one.
+    return text if _NULL not in text or _is_finite(value) else _dumps_carefully(value)
+
+
+def loads(text: bytes | str) -> object:
+    """Return the value of a JSON text.
+
+    Raises:
+        ValueError: ``text`` is not JSON, or beyond what can be read: too deep, too long a number.
+    """
+    raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+    try:
+        # orjson reads integers beyond 64 bits as floats; those have 19 digits or more.
+        if _LONG_NUMBER not in raw.translate(_DIGITS_TO_ZEROS):
+            return cast("object", orjson.loads(text))
+    except orjson.JSONDecodeError:
+        pass  # texts with lone surrogates are beyond orjson but not beyond the stdlib
+    try:
+        return cast("object", json.loads(text, parse_constant=_refuse_constant))
+    except RecursionError as error:
+        raise ValueError("nested too deep") from error
+
+
+def to_jsonable(value: object) -> object:
+    """Return ``value`` as plain JSON types, by the mapping at the top of this module."""
+    return _plain(value, 0, set())
+
+
+def content_hash(value: object) -> str:
+    """Return the SHA-256 of the canonical JSON of ``value`` as 64 hex digits.
+
+    Example:
+        >>> content_hash({"a": 1, "b": 2}) == content_hash({"b": 2, "a": 1})
+        True
+    """
+    return hashlib.sha256(dumps(value)).hexdigest()
+
+
+def _dumps_carefully(value: object) -> bytes:
+    plain = to_jsonable(value)
+    try:
+        return orjson.dumps(plain, option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError:  # integers beyond 64 bits, lone surrogates
+        text = json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return text.encode("ascii")
+
+
+def _refuse_constant(name: str) -> object:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _is_finite(value: object) -> bool:
+    """Tell whether a value is made of plain JSON types only and no float in it is NaN or infinite.
+
+    It decides many times a call how a record is written, hence by exact types and without copies.
+    """
+    kind = type(value)
+    if kind in _ATOMS:
+        return True
+    if kind is dict:
+        return all(map(_is_finite, cast("dict[object, object]", value).values()))
+    if kind is list or kind is tuple:
+        return all(map(_is_finite, cast("Sequence[object]", value)))
+    return kind is float and math.isfinite(cast("float", value))
+
+
+def _plain(value: object, depth: int, above: set[int]) -> object:
+    """Return a value as plain JSON types.
+
+    Args:
+        value: The value.
+        depth: Number of arrays and objects around it.
+        above: Identities of what is around it, to find what contains itself.
+    """
+    kind = type(value)
+    if kind is int:
+        number = cast("int", value)
+        return number if -_MAX_INTEGER < number < _MAX_INTEGER else hex(number)
+    if kind in _ATOMS:
+        return value
+    if kind is float:
+        return value if math.isfinite(cast("float", value)) else _name_of_float(value)
+    if id(value) in above:
+        return _text_of(value)
+    above.add(id(value))
+    try:
+        if kind is dict or kind is list or kind is tuple:
+            return _container(value, depth, above)
+        return _plain(_convert(value), depth, above)
+    finally:
+        above.remove(id(value))
+
+
+def _container(value: object, depth: int, above: set[int]) -> object:
+    if depth == _MAX_DEPTH:
+        return _text_of(value)
+    if isinstance(value, dict):
+        texts = _texts_of(value)
+        return {texts[key]: _plain(item, depth + 1, above) for key, item in value.items()}
+    return [_plain(item, depth + 1, above) for item in cast("Sequence[object]", value)]
+
+
+def _name_of_float(value: object) -> str:
+    if math.isnan(cast("float", value)):
+        return "NaN"
+    return "Infinity" if cast("float", value) > 0 else "-Infinity"
+
+
+def _texts_of(keys: Iterable[object]) -> dict[object, str]:
+    """Return the text of each key of an object, all different."""
+    texts = {key: _key(key) for key in keys}
+    counts = Counter(texts.values())
+    if len(counts) == len(texts):
+        return texts
+    return {
+        key: text if isinstance(key, str) or counts[text] == 1 else f"{text} ({type(key).__name__})"
+        for key, text in texts.items()
+    }
+
+
+def _key(key: object) -> str:
+    if type(key) is str:
+        return key
+    plain = to_jsonable(key)
+    return plain if isinstance(plain, str) else dumps(plain).decode()
+
+
+def _convert(value: object) -> object:
+    """Convert what JSON does not know, one level deep."""
+    for kind, convert in _CONVERSIONS:
+        if isinstance(value, kind):
+            return convert(value)
+    if isinstance(value, type):
+        return _text_of(value)
+    if dataclasses.is_dataclass(value):
+        fields = [field.name for field in dataclasses.fields(value)]
+        return {name: getattr(value, name) for name in fields if hasattr(value, name)}
+    if hasattr(value, "iloc") and hasattr(value, "columns"):
+        return cast("_Frame", value).to_dict("records")
+    if hasattr(value, "tolist"):
+        converted = _list_of(cast("_Array", value))
+        return _text_of(value) if type(converted) is type(value) else converted
+    return _text_of(value)
+
+
+def _list_of(array: _Array) -> object:
+    kind = getattr(getattr(array, "dtype", None), "kind", "")
+    if kind == "M":
+        return array.astype("U").tolist()
+    return (array / array.dtype.type(1, "s")).tolist() if kind == "m" else array.tolist()
+
+
+def _text_of(value: object) -> str:
+    text = reprlib.repr(value) if isinstance(value, dict | list | tuple) else repr(value)
+    return _ADDRESS.sub("", text)
+
+
+def _exception_text(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _sorted_members(members: Set[object]) -> list[object]:
+    return sorted(members, key=dumps)
+
+
+def _base64(data: bytes | bytearray | memoryview) -> str:
+    return base64.b64encode(bytes(data)).decode("ascii")
+
+
+def _enum_value(member: enum.Enum) -> object:
+    return member.value
+
+
+def _iso(moment: dt.date | dt.time) -> str:
+    return moment.isoformat()
+
+
+def _root(model: RootModel[object]) -> object:
+    return model.root
+
+
+_CONVERSIONS = cast(
+    "Sequence[tuple[type | tuple[type, ...], Callable[[object], object]]]",
+    (
+        (RootModel, _root),
+        ((BaseModel, Mapping), dict),
+        (enum.Enum, _enum_value),
+        (str, str.__str__),
+        (int, int),
+        (float, float),
+        (Set, _sorted_members),
+        ((bytes, bytearray, memoryview), _base64),
+        (range, repr),  # a sequence whose length costs nothing, and whose items might
+        (Sequence, list),
+        ((dt.datetime, dt.date, dt.time), _iso),
+        (dt.timedelta, dt.timedelta.total_seconds),
+        ((uuid.UUID, decimal.Decimal, fractions.Fraction, os.PathLike), str),
+        (BaseException, _exception_text),
+    ),
+)

@@ -1,0 +1,283 @@
+"""Records as rows: which table a record lives in and how its fields become columns.
+
+A column is named like its field. ``None``, and a field that the writer left at its default, is
+NULL; a NULL is left out when the record is read, so that the default applies again. Four values
+need care: NaN, which SQLite would turn into NULL, is the text ``NaN``; a text with lone surrogates,
+which is no UTF-8, is a BLOB; a large payload is the BLOB of its hash; an enum is its value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from operator import itemgetter
+from typing import Any, Generic, TypeVar, cast
+
+from pydantic import ValidationError
+
+from opik_eval.records import (
+    Attachment,
+    Dataset,
+    DatasetItem,
+    DatasetVersion,
+    Experiment,
+    ExperimentItem,
+    FeedbackScore,
+    Optimization,
+    Project,
+    Prompt,
+    PromptVersion,
+    Record,
+    Span,
+    Trace,
+)
+from opik_eval.serialization import dumps, loads
+from opik_eval.storage.attachments import BlobStore
+from opik_eval.storage.merge import project_key
+
+R = TypeVar("R", bound=Record)
+Row = tuple[Any, ...]
+"""What SQLite gives and takes; the type of each place is that of its column."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_TIMES = frozenset({"start_time", "end_time", "created_at", "last_updated_at"})
+_REALS = frozenset({"value", "cost_usd", "ttft_seconds", "task_seconds", "scoring_seconds"})
+_NESTED = frozenset({"scores", "error_info"})
+STRUCTURED = _NESTED | frozenset(
+    {
+        *("input", "output", "metadata", "tags", "usage", "data", "evaluators", "config", "run"),
+        *("execution_policy", "prompt_version_ids", "experiment_scores", "environments"),
+    }
+)
+"""Fields that are stored as JSON."""
+
+
+@dataclass(frozen=True)
+class Table(Generic[R]):
+    """Where the records of one type live.
+
+    Attributes:
+        name: The table.
+        kind: Type of the records.
+        key: Columns that identify a record.
+        computed: Columns beside the fields, each made from the whole record.
+        own: Columns that the owner of the table fills in, after all others.
+    """
+
+    name: str
+    kind: type[R]
+    key: tuple[str, ...] = ("id",)
+    computed: Mapping[str, Callable[[R], object]] = field(default_factory=dict)
+    own: tuple[str, ...] = ("written_at", "older")
+
+
+class RowCodec(Generic[R]):
+    """Turns records of one table into rows and back.
+
+    Args:
+        table: The table.
+        blobs: Where large payloads go.
+        payload_limit_bytes: JSON longer than this goes there.
+    """
+
+    def __init__(self, table: Table[R], blobs: BlobStore, payload_limit_bytes: int) -> None:
+        self.table = table
+        self._blobs = blobs
+        self._limit = payload_limit_bytes
+        self.fields = tuple(table.kind.model_fields)
+        self.columns = (*self.fields, *table.computed, *table.own)
+        self.key_of = _getter([self.columns.index(column) for column in table.key])
+        self._values_of = itemgetter(*self.fields)
+        self._computed = tuple(table.computed.values())
+        self._writers = [
+            (index, write)
+            for index, name in enumerate(self.fields)
+            if (write := self._writer(name)) is not None
+        ]
+        self._readers = [(name, self._reader(name)) for name in self.fields if _is_special(name)]
+        self._defaults = [
+            (index, name)
+            for index, name in enumerate(self.fields)
+            if table.kind.model_fields[name].default is not None and name not in table.key
+        ]
+
+    @property
+    def selection(self) -> str:
+        """The columns as SQL, qualified with the table, in the order of a row."""
+        return ", ".join(f'{self.table.name}."{column}"' for column in self.columns)
+
+    def encode(self, records: Sequence[R], *own: Sequence[object]) -> list[Row]:
+        """Return the rows of records.
+
+        It works column by column, which costs half of what row by row does.
+
+        Args:
+            records: At least one.
+            *own: The values of the table's ``own`` columns, one column after the other.
+        """
+        columns: list[Sequence[object]] = self.columns_of(records)
+        return list(zip(*columns, *own, strict=True))
+
+    def columns_of(self, records: Sequence[R]) -> list[Sequence[object]]:
+        """Return the columns of fields and the computed ones; ``own`` ones are missing."""
+        columns: list[Sequence[object]] = [
+            *zip(*(self._values_of(vars(record)) for record in records), strict=True)
+        ]
+        for index, write in self._writers:
+            columns[index] = [None if value is None else write(value) for value in columns[index]]
+        for index, name in self._defaults:
+            columns[index] = [
+                value if name in record.model_fields_set else None
+                for value, record in zip(columns[index], records, strict=True)
+            ]
+        columns += [[*map(compute, records)] for compute in self._computed]
+        return columns
+
+    def decode(self, row: Sequence[object]) -> R:
+        """Return the record in a row."""
+        # A row is longer than the fields: computed and own columns follow.
+        named = {
+            name: value for name, value in zip(self.fields, row, strict=False) if value is not None
+        }
+        for name, read in self._readers:
+            if name in named:
+                named[name] = read(named[name])
+        try:
+            return self.table.kind.model_validate(named)
+        except ValidationError:
+            return self.table.kind.model_validate(
+                {name: as_text(value) for name, value in named.items()}
+            )
+
+    def _writer(self, name: str) -> Callable[[object], object] | None:
+        if name in _NESTED:
+            return lambda value: self._write_payload(_as_dicts(value))
+        if name in STRUCTURED:
+            return self._write_payload
+        if name in _TIMES:
+            return cast("Callable[[object], object]", to_microseconds)
+        if name in _REALS:
+            return _write_real
+        return str if name == "type" else None
+
+    def _reader(self, name: str) -> Callable[[object], object]:
+        if name in _TIMES:
+            return cast("Callable[[object], object]", from_microseconds)
+        return partial(read_payload, self._blobs)
+
+    def _write_payload(self, value: object) -> object:
+        text = dumps(value)
+        if len(text) > self._limit:
+            return bytes.fromhex(self._blobs.put(text))
+        return text.decode()
+
+
+def read_payload(blobs: BlobStore, stored: object) -> object:
+    """Return the value of a structured column that is not NULL."""
+    return loads(payload_text(blobs, stored))
+
+
+def payload_text(blobs: BlobStore, stored: object) -> str | bytes:
+    """Return the JSON of a structured column that is not NULL."""
+    return blobs.read(stored.hex()) if isinstance(stored, bytes) else cast("str", stored)
+
+
+def to_microseconds(moment: datetime) -> int:
+    """Return an aware time as microseconds since 1970."""
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def from_microseconds(count: int) -> datetime:
+    """Return the time of that many microseconds since 1970."""
+    return _EPOCH + timedelta(microseconds=count)
+
+
+def bindable(value: object) -> object:
+    """Return a value that SQLite takes for ``value``: itself but for text that is no UTF-8."""
+    if not isinstance(value, str):
+        return value
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return value.encode("utf-8", "surrogatepass")
+    return value
+
+
+def as_text(value: object) -> object:
+    """Return the text that ``bindable`` made a BLOB of; any other value as it is."""
+    return value.decode("utf-8", "surrogatepass") if isinstance(value, bytes) else value
+
+
+def json_array(values: Sequence[str]) -> str:
+    """Return texts as a JSON array, the form in which ``IN (... json_each(?))`` takes many."""
+    return dumps(list(values)).decode()
+
+
+def _write_real(value: object) -> object:
+    return "NaN" if value != value else value  # noqa: PLR0124 - only NaN differs from itself
+
+
+def _as_dicts(value: object) -> object:
+    """Return a record, or a tuple of them, as dictionaries of what is not ``None``."""
+    if isinstance(value, tuple):
+        return [_as_dicts(member) for member in value]
+    return {name: field for name, field in vars(value).items() if field is not None}
+
+
+def _is_special(name: str) -> bool:
+    return name in STRUCTURED or name in _TIMES
+
+
+def _getter(indexes: Sequence[int]) -> Callable[[Row], Row]:
+    if len(indexes) == 1:
+        (index,) = indexes
+        return lambda row: (row[index],)
+    return cast("Callable[[Row], Row]", itemgetter(*indexes))
+
+
+def _project_key(record: Trace | Span) -> str:
+    return project_key(record.project_name)
+
+
+def _score_project_key(score: FeedbackScore) -> str:
+    return project_key(score.project_name) if score.entity_type == "thread" else ""
+
+
+def _failed_scores(item: ExperimentItem) -> str | None:
+    scores = item.scores or ()
+    names = [score.name for score in scores if score.scoring_failed or score.value is None]
+    return dumps(names).decode() if names else None
+
+
+PROJECTS = Table(
+    "projects",
+    Project,
+    key=("project_key",),
+    computed={"project_key": lambda project: project_key(project.name)},
+)
+TRACES = Table("traces", Trace, computed={"project_key": _project_key})
+SPANS = Table("spans", Span, computed={"project_key": _project_key})
+FEEDBACK_SCORES = Table(
+    "feedback_scores",
+    FeedbackScore,
+    key=("entity_type", "entity_id", "name", "author_key", "project_key"),
+    computed={"author_key": lambda score: score.author or "", "project_key": _score_project_key},
+)
+ATTACHMENTS = Table("attachments", Attachment, own=())
+DATASETS = Table("datasets", Dataset)
+DATASET_ITEMS = Table(
+    "dataset_items",
+    DatasetItem,
+    own=("dataset_id", "position", "start_version", "end_version"),
+)
+DATASET_VERSIONS = Table("dataset_versions", DatasetVersion, own=())
+EXPERIMENTS = Table("experiments", Experiment)
+EXPERIMENT_ITEMS = Table(
+    "experiment_items", ExperimentItem, computed={"failed_scores": _failed_scores}
+)
+PROMPTS = Table("prompts", Prompt)
+PROMPT_VERSIONS = Table("prompt_versions", PromptVersion)
+OPTIMIZATIONS = Table("optimizations", Optimization)

@@ -1,0 +1,35 @@
+"""The memory backend passes the storage contract, and what else is its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from opik_eval.records import Trace
+from opik_eval.storage.base import Storage
+from opik_eval.storage.memory import MemoryStorage
+from opik_eval.testing.storage_contract import StorageContract
+
+
+class TestMemoryStorage(StorageContract):
+    """The battery on the memory backend."""
+
+    @pytest.fixture
+    def storage(self) -> Iterator[Storage]:
+        """Yield a fresh memory storage."""
+        with closing(MemoryStorage()) as storage:
+            yield storage
+
+
+def test_two_memory_storages_share_nothing() -> None:
+    """Each object is a store of its own."""
+    first, second = MemoryStorage(), MemoryStorage()
+    first.write([Trace(id="t")])
+    assert second.find_trace("t") is None
+
+
+def test_the_memory_backend_is_a_storage() -> None:
+    """The runtime check of the protocol accepts it."""
+    assert isinstance(MemoryStorage(), Storage)
