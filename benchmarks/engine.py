@@ -68,7 +68,8 @@ def _ours(count: int, in_flight: int, wait: float, *, is_async: bool) -> Measure
                 dataset, chosen, [Equals()], storage=storage, task_threads=in_flight, verbose=0
             ),
         )
-        stored = sum(1 for e in storage.list_experiments() for _ in storage.list_experiment_items(e.id))
+        (experiment,) = storage.list_experiments()
+        stored = sum(1 for _ in storage.list_experiment_items(experiment.id))
         assert stored == count, "every result must be in the store"
         storage.close()
     return measured

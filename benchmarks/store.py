@@ -26,9 +26,18 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from opik_eval.ids import derived_id
-from opik_eval.records import Experiment, ExperimentItem, FeedbackScore, ItemScore, Span, SpanType, Trace
+from opik_eval.records import (
+    Experiment,
+    ExperimentItem,
+    FeedbackScore,
+    ItemScore,
+    Span,
+    SpanType,
+    Trace,
+)
 from opik_eval.storage.base import Writable
 from opik_eval.storage.file import FileStorage
+from opik_eval.storage.query import parse_filter
 
 _START = datetime(2026, 1, 1, tzinfo=UTC)
 _METRICS = ("accuracy", "relevance")
@@ -172,6 +181,10 @@ def measure(path: Path, workload: Workload, batch_size: int) -> dict[str, object
     one, every = workload.experiment_ids[:1], workload.experiment_ids
     report["summary_of_one_experiment_ms"] = _milliseconds(lambda: storage.summarize_scores(one))
     report["summary_of_all_experiments_ms"] = _milliseconds(lambda: storage.summarize_scores(every))
+    for text in ('name = "missing"', "input.number = 5", "feedback_scores.accuracy > 2"):
+        where = parse_filter(text, "trace")
+        milliseconds = _milliseconds(lambda where=where: list(storage.list_traces(where=where)))  # type: ignore[misc]
+        report[f"traces where {text} ms"] = milliseconds
     storage.close()
     report["file_megabytes"] = round(path.stat().st_size / 1e6, 1)
     return report

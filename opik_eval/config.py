@@ -1,9 +1,8 @@
 """Settings: frozen, read once, from one place.
 
-Precedence, highest first: what ``configure`` was given, environment variables, the file
-``~/.opik.config`` (or where ``OPIK_CONFIG_PATH`` points; INI, section ``[opik]``), defaults. The
-names are Opik's where Opik has one, so that an existing set-up works unchanged. No other module
-reads the environment.
+Precedence, highest first: environment variables, the file ``~/.opik.config`` (or where
+``OPIK_CONFIG_PATH`` points; INI, section ``[opik]``), defaults. The names are Opik's where Opik has
+one, so that an existing set-up works unchanged. No other module reads the environment.
 """
 
 from __future__ import annotations
@@ -11,28 +10,35 @@ from __future__ import annotations
 import configparser
 import dataclasses
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 from opik_eval.errors import ConfigError
 
+T = TypeVar("T")
+
 DEFAULT_PROJECT = "Default Project"
 _SECTION = "opik"
+_SECRETS_OF_URL = re.compile(r"(?<=://)[^/@]*@|\?.*")
 
 
-def _setting(variable: str, default: object) -> object:
-    return field(default=default, metadata={"variable": variable})  # type: ignore[call-overload]
+def _setting(variable: str, default: T) -> T:
+    return field(default=default, metadata={"variable": variable})
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Settings:
     """What the environment and the configuration file say.
 
+    Its ``repr`` shows no secrets: not the key, and of URLs neither credentials nor query.
+
     Attributes:
-        storage: Target of ``open_storage``: ``memory:``, ``file:PATH`` or a URL. ``None`` = default.
+        storage: Target of ``open_storage``: ``memory:``, ``file:PATH`` or a URL.
         url_override: Base URL of a tracing server, as Opik's SDK names it.
         api_key: Key for that server; never logged, never stored.
         workspace: Workspace on that server.
@@ -42,44 +48,57 @@ class Settings:
         local_model_path: A GGUF file that takes the embedded model's place.
         data_dir: Folder with optional benchmark data.
         environment: Name of the deployment, stored on traces.
-        config_path: The configuration file.
+        config_path: The configuration file, there or not.
     """
 
-    storage: str | None = _setting("OPIK_EVAL_STORAGE", None)  # type: ignore[assignment]
-    url_override: str | None = _setting("OPIK_URL_OVERRIDE", None)  # type: ignore[assignment]
-    api_key: str | None = field(default=None, repr=False, metadata={"variable": "OPIK_API_KEY"})
-    workspace: str = _setting("OPIK_WORKSPACE", "default")  # type: ignore[assignment]
-    project_name: str = _setting("OPIK_PROJECT_NAME", DEFAULT_PROJECT)  # type: ignore[assignment]
-    default_llm: str | None = _setting("OPIK_DEFAULT_LLM", None)  # type: ignore[assignment]
-    track_disable: bool = _setting("OPIK_TRACK_DISABLE", default=False)  # type: ignore[assignment]
-    local_model_path: str | None = _setting("OPIK_EVAL_LOCAL_MODEL_PATH", None)  # type: ignore[assignment]
-    data_dir: str | None = _setting("OPIK_EVAL_DATA_DIR", None)  # type: ignore[assignment]
-    environment: str | None = _setting("OPIK_ENVIRONMENT", None)  # type: ignore[assignment]
+    storage: str | None = _setting("OPIK_EVAL_STORAGE", None)
+    url_override: str | None = _setting("OPIK_URL_OVERRIDE", None)
+    api_key: str | None = _setting("OPIK_API_KEY", None)
+    workspace: str = _setting("OPIK_WORKSPACE", "default")
+    project_name: str = _setting("OPIK_PROJECT_NAME", DEFAULT_PROJECT)
+    default_llm: str | None = _setting("OPIK_DEFAULT_LLM", None)
+    track_disable: bool = _setting("OPIK_TRACK_DISABLE", default=False)
+    local_model_path: str | None = _setting("OPIK_EVAL_LOCAL_MODEL_PATH", None)
+    data_dir: str | None = _setting("OPIK_EVAL_DATA_DIR", None)
+    environment: str | None = _setting("OPIK_ENVIRONMENT", None)
     config_path: Path = Path("~/.opik.config")
+
+    def __repr__(self) -> str:
+        shown = [f"{setting.name}={self._shown(setting.name)}" for setting in _SETTINGS]
+        return f"Settings({', '.join(shown)})"
+
+    def _shown(self, name: str) -> str:
+        value = getattr(self, name)
+        if name == "api_key" and value is not None:
+            return "'…'"
+        return repr(_SECRETS_OF_URL.sub("", value) if _is_url(value) else value)
+
+
+_SETTINGS = dataclasses.fields(Settings)
 
 
 def load_settings(environ: Mapping[str, str], *, home: Path | None = None) -> Settings:
     """Return the settings that an environment and its configuration file give.
 
     Args:
-        environ: Environment variables.
+        environ: Environment variables; an empty one counts as absent.
         home: Folder that ``~`` stands for; the user's if absent.
 
     Raises:
-        ConfigError: The file cannot be parsed, or a value has the wrong type.
+        ConfigError: The file cannot be read, or a value has the wrong type.
     """
-    named = environ.get("OPIK_CONFIG_PATH")
-    path = Path(named) if named else (home or Path.home()) / ".opik.config"
+    path = _config_path(environ, home)
     from_file = _read_file(path)
     values: dict[str, object] = {"config_path": path}
-    for setting in dataclasses.fields(Settings):
-        variable = setting.metadata.get("variable")
-        text = environ.get(str(variable)) or from_file.get(setting.name)
-        if variable is None or not text:
-            continue
-        is_flag = isinstance(setting.default, bool)
-        values[setting.name] = _parse_flag(str(variable), text) if is_flag else text
-    return Settings(**values)  # type: ignore[arg-type]
+    for setting in _SETTINGS:
+        variable = str(setting.metadata.get("variable", ""))
+        text, origin = environ.get(variable), variable
+        if not text:
+            text, origin = from_file.get(setting.name), f"{setting.name} in {path}"
+        if text:
+            is_flag = isinstance(setting.default, bool)
+            values[setting.name] = _parse_flag(origin, text) if is_flag else text
+    return Settings(**values)  # type: ignore[arg-type]  # every value has the type of its default
 
 
 @cache
@@ -113,28 +132,51 @@ def proxy_for(url: str) -> str | None:
     return getproxies().get(parts.scheme)
 
 
+def _is_url(value: object) -> bool:
+    return isinstance(value, str) and "://" in value
+
+
+def _config_path(environ: Mapping[str, str], home: Path | None) -> Path:
+    path = Path(environ.get("OPIK_CONFIG_PATH") or Settings.config_path)
+    if home is not None and path.parts[:1] == ("~",):
+        return home.joinpath(*path.parts[1:])
+    try:
+        return path.expanduser()
+    except RuntimeError:  # a user without home, as in some containers
+        return path
+
+
 def _read_file(path: Path) -> Mapping[str, str]:
     parser = configparser.ConfigParser(interpolation=None)
     try:
-        text = path.expanduser().read_text(encoding="utf-8")
+        parser.read_string(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         return {}
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from error
-    try:
-        parser.read_string(text)
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8", remedy="save it as UTF-8") from error
     except configparser.Error as error:
+        # The parser's own text quotes the line, which may hold a key; so does the exception.
         raise ConfigError(
-            f"{path} is not an INI file: {error.message}",
+            f"{path} is not an INI file: {_problem(error)}",
             remedy="correct the file, or point OPIK_CONFIG_PATH at another one",
-        ) from error
+        ) from None
     return dict(parser[_SECTION]) if parser.has_section(_SECTION) else {}
 
 
-def _parse_flag(variable: str, text: str) -> bool:
+def _problem(error: configparser.Error) -> str:
+    if isinstance(error, configparser.MissingSectionHeaderError):
+        return f"line {error.lineno} comes before any [section]"
+    if isinstance(error, configparser.ParsingError):
+        return f"line {error.errors[0][0]} has no '='"
+    return error.message  # of doubled sections and options, which quotes names only
+
+
+def _parse_flag(origin: str, text: str) -> bool:
     lowered = text.strip().lower()
     if lowered in ("1", "true", "yes", "on"):
         return True
     if lowered in ("0", "false", "no", "off"):
         return False
-    raise ConfigError(f"{variable}={text!r} is neither true nor false", remedy="use true or false")
+    raise ConfigError(f"{origin}: {text!r} is neither true nor false", remedy="use true or false")

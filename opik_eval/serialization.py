@@ -12,8 +12,8 @@
 - paths, UUIDs, decimals, fractions, exceptions → text
 - NaN and the infinities → the texts "NaN", "Infinity", "-Infinity" (JSON has no such numbers);
   integers of more than 640 digits → their hexadecimal text (beyond what every reader takes)
-- anything else, what contains itself, and what lies deeper than 254 levels → its ``repr``,
-  without memory addresses, so that it is the same in every process
+- what contains itself, and arrays and objects inside 254 others → texts that say so
+- anything else → its ``repr`` without memory addresses, so that it is the same in every process
 """
 
 from __future__ import annotations
@@ -29,24 +29,26 @@ import json
 import math
 import os
 import re
-import reprlib
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from itertools import repeat
 from typing import Protocol, cast
 
 import orjson
 from pydantic import BaseModel, RootModel
 
-_OPTIONS = (
-    orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
-)
+_OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
 _ATOMS = frozenset({str, int, bool, type(None)})
+_LEAVES = _ATOMS | {float}
+_CONTAINERS = frozenset({dict, list, tuple})
+_PLAIN = _LEAVES | _CONTAINERS
+_TEXT = frozenset({str})
 _NULL = b"null"
 _LONG_NUMBER = b"0" * 19
 _DIGITS_TO_ZEROS = bytes.maketrans(b"123456789", b"000000000")
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
-_MAX_DEPTH = 254  # orjson's own limit: what it refuses is shortened, what it takes is kept
+_MAX_DEPTH = 254  # orjson's own limit: what it takes is kept
 _MAX_INTEGER = 10**640  # CPython never lets its limit on digits be set lower
 
 
@@ -139,10 +141,7 @@ def _refuse_constant(name: str) -> object:
 
 
 def _is_finite(value: object) -> bool:
-    """Tell whether a value is made of plain JSON types only and no float in it is NaN or infinite.
-
-    It decides many times a call how a record is written, hence by exact types and without copies.
-    """
+    """Tell whether no float in a value is NaN or infinite. Nothing in it contains itself."""
     kind = type(value)
     if kind in _ATOMS:
         return True
@@ -150,11 +149,11 @@ def _is_finite(value: object) -> bool:
         return all(map(_is_finite, cast("dict[object, object]", value).values()))
     if kind is list or kind is tuple:
         return all(map(_is_finite, cast("Sequence[object]", value)))
-    return kind is float and math.isfinite(cast("float", value))
+    return math.isfinite(cast("float", value)) if kind is float else _is_finite(_convert(value))
 
 
 def _plain(value: object, depth: int, above: set[int]) -> object:
-    """Return a value as plain JSON types.
+    """Return a value as plain JSON types. One stack frame a level, so that deep values fit.
 
     Args:
         value: The value.
@@ -162,49 +161,53 @@ def _plain(value: object, depth: int, above: set[int]) -> object:
         above: Identities of what is around it, to find what contains itself.
     """
     kind = type(value)
-    if kind is int:
-        number = cast("int", value)
-        return number if -_MAX_INTEGER < number < _MAX_INTEGER else hex(number)
-    if kind in _ATOMS:
-        return value
-    if kind is float:
-        return value if math.isfinite(cast("float", value)) else _name_of_float(value)
-    if id(value) in above:
-        return _text_of(value)
-    above.add(id(value))
-    try:
-        if kind is dict or kind is list or kind is tuple:
-            return _container(value, depth, above)
-        return _plain(_convert(value), depth, above)
-    finally:
-        above.remove(id(value))
-
-
-def _container(value: object, depth: int, above: set[int]) -> object:
+    if kind in _LEAVES:
+        return value if kind is str else _leaf(value)
+    forms = (value,) if kind in _CONTAINERS else _forms_of(value)
+    value = forms[-1]
+    if type(value) in _LEAVES:
+        return _leaf(value)
+    identities = [*map(id, forms)]
+    if not above.isdisjoint(identities):
+        return f"<{kind.__name__} within itself>"
     if depth == _MAX_DEPTH:
-        return _text_of(value)
-    if isinstance(value, dict):
-        texts = _texts_of(value)
-        return {texts[key]: _plain(item, depth + 1, above) for key, item in value.items()}
-    return [_plain(item, depth + 1, above) for item in cast("Sequence[object]", value)]
+        return f"<{kind.__name__} inside {_MAX_DEPTH} others>"
+    above.update(identities)
+    try:
+        if isinstance(value, dict):
+            items = map(_plain, value.values(), repeat(depth + 1), repeat(above))
+            return dict(zip(_texts_of(value), items, strict=True))
+        return [*map(_plain, cast("Iterable[object]", value), repeat(depth + 1), repeat(above))]
+    finally:
+        above.difference_update(identities)
 
 
-def _name_of_float(value: object) -> str:
-    if math.isnan(cast("float", value)):
-        return "NaN"
-    return "Infinity" if cast("float", value) > 0 else "-Infinity"
+def _forms_of(value: object) -> Sequence[object]:
+    """Return a value and what it is converted to, step by step; the last is plain."""
+    forms = [value]
+    while type(forms[-1]) not in _PLAIN:
+        forms.append(_convert(forms[-1]))
+    return forms
 
 
-def _texts_of(keys: Iterable[object]) -> dict[object, str]:
-    """Return the text of each key of an object, all different."""
-    texts = {key: _key(key) for key in keys}
-    counts = Counter(texts.values())
-    if len(counts) == len(texts):
-        return texts
-    return {
-        key: text if isinstance(key, str) or counts[text] == 1 else f"{text} ({type(key).__name__})"
-        for key, text in texts.items()
-    }
+def _leaf(value: object) -> object:
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if type(value) is int and not -_MAX_INTEGER < value < _MAX_INTEGER:
+        return hex(value)
+    return value
+
+
+def _texts_of(keys: Iterable[object]) -> Iterable[str]:
+    """Return the texts of the keys of an object, all different."""
+    if {*map(type, keys)} <= _TEXT:
+        return cast("Iterable[str]", keys)
+    texts = [(key, _key(key)) for key in keys]
+    counts = Counter(text for _, text in texts)
+    return [
+        text if isinstance(key, str) or counts[text] == 1 else f"{text} ({type(key).__name__})"
+        for key, text in texts
+    ]
 
 
 def _key(key: object) -> str:
@@ -228,7 +231,7 @@ def _convert(value: object) -> object:
         return cast("_Frame", value).to_dict("records")
     if hasattr(value, "tolist"):
         converted = _list_of(cast("_Array", value))
-        return _text_of(value) if type(converted) is type(value) else converted
+        return converted if type(converted) in _PLAIN else _text_of(value)
     return _text_of(value)
 
 
@@ -240,8 +243,7 @@ def _list_of(array: _Array) -> object:
 
 
 def _text_of(value: object) -> str:
-    text = reprlib.repr(value) if isinstance(value, dict | list | tuple) else repr(value)
-    return _ADDRESS.sub("", text)
+    return _ADDRESS.sub("", repr(value))
 
 
 def _exception_text(error: BaseException) -> str:

@@ -7,13 +7,20 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from opik_eval import config
 from opik_eval.storage.base import Storage
 from opik_eval.storage.opening import open_storage
 
+pytest.register_assert_rewrite("opik_eval.testing")  # before any test imports its batteries
 _LOOPBACK = ("127.", "::1", "localhost")
+
+# Machines differ in speed and CI must not: no deadlines anywhere, and in CI always the same cases.
+hypothesis.settings.register_profile("local", deadline=None)
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, database=None)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 
 @pytest.fixture(autouse=True)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 
 import click
 
 from opik_eval import __version__
-from opik_eval.cli.exits import ERROR, INTERRUPTED
+from opik_eval.cli.exits import DONE, ERROR, EXIT_CODES, INTERRUPTED
 from opik_eval.errors import OpikEvalError
 
 _COMMANDS = {
@@ -26,7 +28,7 @@ _COMMANDS = {
 
 
 class _LazyGroup(click.Group):
-    """Loads a command's module when the command is used, so that ``--help`` is quick."""
+    """Loads a command's module when the command is used, so that no command pays for another."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return sorted(_COMMANDS)
@@ -40,21 +42,31 @@ class _LazyGroup(click.Group):
         return command
 
 
-@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="opik-eval")
+@click.group(
+    cls=_LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=f"\b\n{EXIT_CODES}",
+)
+@click.version_option(__version__, "-V", "--version", prog_name="opik-eval")
 def cli() -> None:
     """Evaluate LLM applications, with honest statistics.
 
     Results live in a store: --storage, else OPIK_EVAL_STORAGE, else the nearest .opik folder.
-
-    Exit codes: 0 = done; 1 = an error, explained on standard error; 2 = wrong usage; 3 = the run
-    ended incomplete (stopped by a limit, failed tasks, or records not delivered); 4 = a comparison
-    found a regression; 130 = interrupted.
+    Results go to standard output, progress and errors to standard error.
     """
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit the process."""
+    """Run the command line and exit the process.
+
+    Args:
+        arguments: The words after ``opik-eval``; those of the process if absent.
+
+    Raises:
+        SystemExit: Always, with the exit code that ``opik-eval --help`` explains.
+    """
+    _never_fail_to_print()
+    logging.basicConfig(format="%(message)s", stream=sys.stderr)
     try:
         code = cli.main(
             args=None if arguments is None else list(arguments),
@@ -70,4 +82,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted", err=True)
         code = INTERRUPTED
-    sys.exit(code if isinstance(code, int) else 0)
+    sys.exit(code if isinstance(code, int) else DONE)
+
+
+def _never_fail_to_print() -> None:
+    """Escape what the encoding of a terminal or pipe lacks instead of failing on it."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")

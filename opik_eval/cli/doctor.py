@@ -13,13 +13,13 @@ import click
 
 from opik_eval import __version__
 from opik_eval.cli.exits import DONE, ERROR
-from opik_eval.cli.output import common_options, show_json
+from opik_eval.cli.output import common_options, open_store, show_json
 from opik_eval.config import settings
 from opik_eval.errors import OpikEvalError
 from opik_eval.models.local import EMBEDDED_MODEL, unavailable_reason
-from opik_eval.storage.opening import open_storage
 
 _LEAST_FREE_BYTES = 200_000_000
+_FLUSH_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -44,17 +44,17 @@ def _versions() -> Finding:
 
 
 def _store(target: str | None) -> Iterator[Finding]:
-    storage = open_storage(target)
-    count = sum(1 for _ in storage.list_experiments())
-    storage.write([])
-    yield Finding("store", "ok", f"{storage.location}, {count} experiments")
-    report = storage.flush(5.0)
-    if not report.complete:
-        detail = f"{report.pending} pending, {len(report.rejected)} rejected"
-        yield Finding("delivery", "bad", detail)
-    path = Path(storage.location.partition(":")[2] or ".").absolute().parent
-    if path.is_dir():
-        free = shutil.disk_usage(path).free
+    with open_store(target) as storage:
+        count = sum(1 for _ in storage.list_experiments())
+        storage.write([])
+        yield Finding("store", "ok", f"{storage.location}, {count} experiments")
+        report = storage.flush(_FLUSH_SECONDS)
+        if not report.complete:
+            detail = f"{report.pending} pending, {len(report.rejected)} rejected"
+            yield Finding("delivery", "bad", detail)
+    scheme, _, place = storage.location.partition(":")
+    if scheme == "file":
+        free = shutil.disk_usage(Path(place).parent).free
         state = "ok" if free > _LEAST_FREE_BYTES else "bad"
         yield Finding("disk", state, f"{free / 1e9:.1f} GB free")
 
@@ -79,8 +79,11 @@ def _configuration() -> Finding:
 
 @click.command("doctor")
 @common_options
-def doctor_command(storage: str | None, as_json: bool) -> int:  # noqa: FBT001 - click passes flags by keyword
-    """Check installation, configuration, store and models. Exits with 1 if something is bad."""
+def doctor_command(storage: str | None, as_json: bool) -> int:
+    """Check installation, configuration, store and models. Exits with 1 if something is bad.
+
+    Each line starts with ok, note (works, but worth knowing) or bad.
+    """
     findings = [
         *_guarded("versions", lambda: iter([_versions()])),
         *_guarded("configuration", lambda: iter([_configuration()])),

@@ -7,9 +7,8 @@ from datetime import datetime
 
 import click
 
-from opik_eval.cli.output import common_options, show_json
+from opik_eval.cli.output import common_options, examples, open_store, show_json
 from opik_eval.storage.base import Storage
-from opik_eval.storage.opening import open_storage
 
 Row = dict[str, object]
 
@@ -71,29 +70,33 @@ _KINDS: Mapping[str, Callable[[Storage], list[Row]]] = {
 }
 
 
-@click.command("list")
+@click.command("list", epilog=examples("opik-eval list", "opik-eval list datasets --json"))
 @click.argument("kind", type=click.Choice(sorted(_KINDS)), default="experiments")
 @common_options
-def list_command(kind: str, storage: str | None, as_json: bool) -> None:  # noqa: FBT001 - click passes flags by keyword
-    """List what the store holds: experiments (the default), datasets, prompts or projects."""
-    opened = open_storage(storage)
-    rows = _KINDS[kind](opened)
+def list_command(kind: str, storage: str | None, as_json: bool) -> None:
+    """List what the store holds: experiments (the default), datasets, prompts or projects.
+
+    Experiments come newest first. Wherever a command takes an experiment, its id always works, its
+    name if no other experiment has it.
+    """
+    with open_store(storage) as opened:
+        rows = _KINDS[kind](opened)
+        location = opened.location
     if as_json:
         show_json(rows)
         return
     if not rows:
-        click.echo(f"no {kind} in {opened.location}")
+        click.echo(f"no {kind} in {location}")
         return
     for line in _table(rows):
         click.echo(line)
 
 
 def _table(rows: Sequence[Row]) -> list[str]:
-    columns = [name for name in rows[0] if name != "id"]
+    """Return aligned lines, never folded, so that ``grep`` and ``cut`` work; ids come last."""
+    columns = [*(name for name in rows[0] if name != "id"), "id"]
     cells = [[_text(row[name]) for name in columns] for row in rows]
-    widths = [
-        max(len(name), *(len(line[place]) for line in cells)) for place, name in enumerate(columns)
-    ]
+    widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
     lines = [columns, *cells]
     return ["  ".join(map(str.ljust, line, widths)).rstrip() for line in lines]
 
@@ -102,5 +105,6 @@ def _text(value: object) -> str:
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d %H:%M}"
     if isinstance(value, Mapping):
-        return ", ".join(f"{k} {v:.3f}" for k, v in value.items() if isinstance(v, float))
-    return "" if value is None else str(value)
+        means = (f"{name} {mean:.3f}" for name, mean in value.items() if isinstance(mean, float))
+        return ", ".join(means)
+    return "" if value is None else " ".join(str(value).split())

@@ -2,43 +2,71 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import ParamSpec, TypeVar
 
 import click
 
+from opik_eval.experiments.aggregate import ScoreStatistics
 from opik_eval.experiments.result import EvaluationResult
 from opik_eval.experiments.totals import run_totals
 from opik_eval.serialization import dumps, to_jsonable
+from opik_eval.storage.base import Storage
+from opik_eval.storage.opening import open_storage
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-storage_option = click.option(
+_WIDEST = 120
+
+_storage_option = click.option(
     "--storage",
     metavar="TARGET",
     help="Store to use, such as file:runs.db; default: what the settings say.",
 )
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+_json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print one line of JSON instead of text."
+)
 
 
 def common_options(function: Callable[P, T]) -> Callable[P, T]:
     """Add ``--storage`` and ``--json`` to a command."""
-    return storage_option(json_option(function))
+    return _storage_option(_json_option(function))
+
+
+def examples(*lines: str) -> str:
+    """Return the end of a command's help; a backspace keeps click from filling lines."""
+    return "\n".join(["\b", "Examples:" if len(lines) > 1 else "Example:", *lines])
+
+
+@contextmanager
+def open_store(target: str | None) -> Iterator[Storage]:
+    """Open a store for the length of a command."""
+    storage = open_storage(target)
+    try:
+        yield storage
+    finally:
+        storage.close()
 
 
 def show_json(value: object) -> None:
     """Print a value as one line of JSON."""
-    click.echo(dumps(value).decode())
+    click.echo(dumps(value).decode("utf-8", "surrogatepass"))
 
 
 def show_text(render: Callable[[int, bool], str]) -> None:
     """Print what ``render(width, ascii_only)`` gives for this terminal or pipe."""
-    encoding = (getattr(sys.stdout, "encoding", None) or "ascii").lower()
     width = shutil.get_terminal_size((100, 24)).columns
-    click.echo(render(min(width, 120), not encoding.startswith("utf")))
+    click.echo(render(min(width, _WIDEST), not can_draw()))
+
+
+def can_draw() -> bool:
+    """Tell whether standard output takes more than ASCII."""
+    return (getattr(sys.stdout, "encoding", None) or "ascii").lower().startswith("utf")
 
 
 def result_as_dict(result: EvaluationResult) -> dict[str, object]:
@@ -50,9 +78,9 @@ def result_as_dict(result: EvaluationResult) -> dict[str, object]:
         "status": result.status,
         "stop_reason": result.stop_reason,
         "results": len(result.test_results),
-        "reused": result.reused_items,
+        "reused_items": result.reused_items,
         "task_errors": result.task_errors,
-        "seconds": result.total_seconds,
+        "total_seconds": result.total_seconds,
         "totals": to_jsonable(run_totals(result.test_results)),
         "scores": {name: _statistics(part) for name, part in scores.items()},
         "experiment_scores": {score.name: score.value for score in result.experiment_scores},
@@ -61,7 +89,10 @@ def result_as_dict(result: EvaluationResult) -> dict[str, object]:
     }
 
 
-def _statistics(statistics: object) -> dict[str, object]:
+def _statistics(statistics: ScoreStatistics) -> dict[str, object]:
+    """Return one metric's figures; those that do not exist are null."""
     fields = to_jsonable(statistics)
     assert isinstance(fields, dict)
-    return {name: value for name, value in fields.items() if name != "values"}
+    del fields["values"]
+    numbers = {"mean": statistics.mean, "max": statistics.max, "min": statistics.min}
+    return fields | {k: v if math.isfinite(v) else None for k, v in numbers.items()}

@@ -2,34 +2,39 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import click
 
-from opik_eval.cli.exits import code_for
-from opik_eval.cli.output import common_options, result_as_dict, show_json
-from opik_eval.cli.run_file import execute, parse_run
+from opik_eval.cli.execution import conclude, execute
+from opik_eval.cli.output import common_options, examples, open_store
+from opik_eval.cli.run_file import RunFile, parse_run
+from opik_eval.datasets.dataset import pinned_dataset
 from opik_eval.errors import ConfigError
 from opik_eval.experiments.loading import get_experiment
-from opik_eval.storage.opening import open_storage
+from opik_eval.records import Experiment
 
 
-@click.command("resume")
+@click.command("resume", epilog=examples("opik-eval resume echo"))
 @click.argument("experiment")
 @common_options
-def resume_command(experiment: str, storage: str | None, as_json: bool) -> int:  # noqa: FBT001 - click passes flags by keyword
-    """Finish EXPERIMENT (id or name), if it was started with 'opik-eval run'."""
-    opened = open_storage(storage)
-    record = get_experiment(opened, experiment)
+def resume_command(experiment: str, storage: str | None, as_json: bool) -> int:
+    """Finish EXPERIMENT (id or name), if it was started with 'opik-eval run'.
+
+    What is done stands; what is missing or failed runs, on the dataset version of the first run.
+    """
+    with open_store(storage) as opened:
+        record = get_experiment(opened, experiment)
+        run = _run_file_of(record)
+        dataset = pinned_dataset(opened, record.dataset_name, record.dataset_version_id)
+        result = execute(run, storage=opened, resume=record.id, dataset=dataset, as_json=as_json)
+    return conclude(result, as_json=as_json)
+
+
+def _run_file_of(record: Experiment) -> RunFile:
     content = (record.config or {}).get("run_file")
     if not isinstance(content, dict):
         raise ConfigError(
             f"experiment {record.name!r} was not started with 'opik-eval run', so its task is "
             "not known here",
-            remedy="call evaluate_resume(experiment_id, task, metrics) in Python",
+            remedy="call opik_eval.evaluate_resume(experiment_id, task, metrics) in Python",
         )
-    run = parse_run(cast("dict[str, object]", content), f"experiment {record.name!r}")
-    result = execute(run, storage=opened, resume=record.id, verbose=0 if as_json else 1)
-    if as_json:
-        show_json(result_as_dict(result))
-    return code_for(result)
+    return parse_run(content, f"run file of experiment {record.name!r}")

@@ -6,20 +6,23 @@ from pathlib import Path
 
 import click
 
-from opik_eval.cli.exits import code_for
-from opik_eval.cli.output import common_options, result_as_dict, show_json
-from opik_eval.cli.run_file import execute, read_run_file
+from opik_eval.cli.execution import conclude, execute
+from opik_eval.cli.output import common_options, examples, open_store
+from opik_eval.cli.run_file import read_run_file
 
 
-@click.command("run")
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--resume", is_flag=True, help="Go on with the last experiment of this name.")
+@click.command(
+    "run",
+    epilog=examples("opik-eval run configs/echo.yaml", "opik-eval run configs/echo.yaml --resume"),
+)
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--resume", is_flag=True, help="Go on with the last experiment of this name, if there is one."
+)
 @common_options
-def run_command(file: Path, resume: bool, storage: str | None, as_json: bool) -> int:  # noqa: FBT001 - click passes flags by keyword
-    """Run the evaluation that FILE describes (see configs/)."""
-    result = execute(
-        read_run_file(file), storage=storage, resume=resume or None, verbose=0 if as_json else 1
-    )
-    if as_json:
-        show_json(result_as_dict(result))
-    return code_for(result)
+def run_command(file: Path, resume: bool, storage: str | None, as_json: bool) -> int:
+    """Run the evaluation that FILE describes in YAML (docs/cli.md; examples in configs/)."""
+    run = read_run_file(file)
+    with open_store(storage) as opened:
+        result = execute(run, storage=opened, resume=resume or None, as_json=as_json)
+    return conclude(result, as_json=as_json)

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 from opik_eval.client.connection import Connection
-from opik_eval.datasets.dataset import Dataset, create_dataset, get_dataset
-from opik_eval.errors import ConflictError
+from opik_eval.datasets.dataset import (
+    Dataset,
+    create_dataset,
+    get_dataset,
+    get_or_create_dataset,
+)
 
 
 class Datasets(Connection):
@@ -34,18 +40,14 @@ class Datasets(Connection):
         self, name: str, description: str | None = None, project_name: str | None = None
     ) -> Dataset:
         """Return the dataset of that name, created if it is not there."""
-        record = self._storage.find_dataset(name)
-        if record is not None:
-            return Dataset(self._storage, record)
-        try:
-            return self.create_dataset(name, description, project_name)
-        except ConflictError:  # somebody else created it just now
-            return get_dataset(self._storage, name)
+        return get_or_create_dataset(
+            self._storage, name, description=description, project_name=project_name
+        )
 
     def get_datasets(self, max_results: int | None = None) -> list[Dataset]:
         """Return all datasets, oldest first."""
-        datasets = [Dataset(self._storage, record) for record in self._storage.list_datasets()]
-        return datasets[:max_results]
+        found = islice(self._storage.list_datasets(), max_results)
+        return [Dataset(self._storage, record) for record in found]
 
     def delete_dataset(self, name: str) -> None:
         """Delete a dataset with its items and versions; its experiments stay.

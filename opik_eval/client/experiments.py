@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import TypedDict, Unpack
 
 from opik_eval import records
-from opik_eval.client.connection import Connection
+from opik_eval.client.connection import Connection, check_keywords, id_list
 from opik_eval.client.prompts import ChatPrompt, Prompt
 from opik_eval.datasets.dataset import get_dataset
 from opik_eval.errors import NotFoundError
@@ -42,9 +43,16 @@ class Experiments(Connection):
     ) -> Experiment:
         """Create an experiment on a dataset, to fill with ``insert``.
 
+        Args:
+            dataset_name: A stored dataset.
+            name: Name of the experiment; made from the time if absent.
+            **fields: See ``ExperimentFields``.
+
         Raises:
             NotFoundError: There is no such dataset.
+            TypeError: There is no such keyword.
         """
+        check_keywords("create_experiment", fields, ExperimentFields)
         dataset = get_dataset(self._storage, dataset_name)
         version, now = dataset.version, utc_now()
         prompts = fields.get("prompts") or ()
@@ -102,7 +110,7 @@ class Experiments(Connection):
     ) -> list[Experiment]:
         """Return the experiments on a dataset, newest first."""
         found = self._storage.list_experiments(dataset_name=dataset_name, newest_first=True)
-        return [Experiment(self._storage, record.id) for record in found][:max_results]
+        return [Experiment(self._storage, record.id) for record in islice(found, max_results)]
 
     def update_experiment(
         self,
@@ -120,7 +128,7 @@ class Experiments(Connection):
 
     def delete_experiments(self, ids: Sequence[str]) -> None:
         """Delete experiments with their items; their traces stay."""
-        self._storage.delete_experiments(ids)
+        self._storage.delete_experiments(id_list(ids))
 
     def create_optimization(
         self,
@@ -158,4 +166,4 @@ class Experiments(Connection):
 
     def delete_optimizations(self, ids: Sequence[str]) -> None:
         """Delete optimizations; their trials stay."""
-        self._storage.delete_optimizations(ids)
+        self._storage.delete_optimizations(id_list(ids))

@@ -40,23 +40,39 @@ class Opik(Traces, Datasets, Experiments, Prompts):
         batching: bool = True,  # noqa: ARG002 - Opik's signature
         storage: Storage | str | None = None,
     ) -> None:
-        opened = open_storage(storage if storage is not None else host)
+        given = storage if storage is not None else host
+        opened = open_storage(given)
         super().__init__(opened, Tracer(opened, project_name=project_name))
+        self._owns_storage = opened is not given
 
     def flush(self, timeout: float | None = None) -> bool:
-        """Wait until everything is stored; True if it is."""
+        """Wait until everything is stored; True if it is.
+
+        Args:
+            timeout: How long to wait at most, in seconds; as long as it takes if absent.
+        """
         return self.flush_report(timeout).complete
 
     def flush_report(self, timeout_seconds: float | None = None) -> FlushReport:
-        """Wait until everything is stored, and tell what became of it."""
-        report = self._tracer.flush(timeout_seconds)
-        stored = self._storage.flush(timeout_seconds)
-        return FlushReport(
-            delivered=report.delivered + stored.delivered,
-            pending=report.pending + stored.pending,
-            rejected=(*report.rejected, *stored.rejected),
-        )
+        """Wait until everything is stored, and tell what became of it.
+
+        Returns:
+            What became of this client's traces; of all that was written to its storage, if it has
+            traced nothing. ``pending`` and ``rejected`` are those of both.
+        """
+        # The tracer's report covers the storage, unless it had nothing to do.
+        traced = self._tracer.flush(timeout_seconds)
+        return traced if traced != FlushReport() else self._storage.flush(timeout_seconds)
 
     def end(self, timeout: float | None = None) -> None:
-        """Flush and release what the client holds."""
+        """Store what is pending and release what the client holds: its thread, and its storage.
+
+        A storage that was passed in as an object stays open; it belongs to whoever opened it. What
+        could not be stored is logged as an error.
+
+        Args:
+            timeout: How long to wait at most, in seconds; as long as it takes if absent.
+        """
         self._tracer.close(timeout)
+        if self._owns_storage:
+            self._storage.close()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypedDict, Unpack, cast
+from typing import TypedDict, Unpack, cast, get_args
 
 from opik_eval import records
-from opik_eval.client.connection import Connection
+from opik_eval.client.connection import Connection, check_keywords
 from opik_eval.errors import ConflictError, PromptError
 from opik_eval.ids import new_id
 from opik_eval.prompts.messages import render_messages, validate_messages
@@ -40,6 +40,11 @@ class _Versioned:
     def version_id(self) -> str:
         """Id of the version."""
         return self.record.id
+
+    @property
+    def version(self) -> str:
+        """Name of the version: ``v1``, ``v2`` ..."""
+        return f"v{self.record.number}"
 
     @property
     def metadata(self) -> dict[str, object] | None:
@@ -92,7 +97,15 @@ class ChatPrompt(_Versioned):
 
 
 class PromptFields(TypedDict, total=False):
-    """What may be said of a prompt."""
+    """What may be said of a prompt.
+
+    Attributes:
+        metadata: Whatever is worth storing with the version.
+        type: Language of the placeholders; ``mustache`` if absent.
+        description: What the prompt is for; replaces what is stored.
+        change_description: Why there is a new version.
+        tags: Labels of the prompt; replace what is stored.
+    """
 
     metadata: Mapping[str, object] | None
     type: TemplateType
@@ -109,6 +122,13 @@ class Prompts(Connection):
 
         Raises:
             ConflictError: There is a chat prompt of that name.
+            PromptError: The name is blank, or the type unknown.
+
+        Example:
+            >>> from opik_eval import Opik
+            >>> client = Opik(storage="memory:")
+            >>> client.create_prompt("greeting", "Hello {{name}}").format(name="Ann")
+            'Hello Ann'
         """
         return Prompt(name, _store(self._storage, name, prompt, "text", fields))
 
@@ -119,7 +139,7 @@ class Prompts(Connection):
 
         Raises:
             ConflictError: There is a text prompt of that name.
-            PromptError: The messages are malformed.
+            PromptError: The messages are malformed, the name is blank, or the type unknown.
         """
         text = dumps(validate_messages(list(messages))).decode()
         return ChatPrompt(name, _store(self._storage, name, text, "chat", fields))
@@ -161,56 +181,73 @@ class Prompts(Connection):
         if record is None:
             return None
         _check_structure(record, structure)
-        latest = None
+        found = None
         for candidate in self._storage.list_prompt_versions(record.id):
-            if candidate.commit == commit or f"v{candidate.number}" == version:
-                return candidate
-            latest = candidate
-        return latest if commit is None and version is None else None
+            if commit in (None, candidate.commit) and version in (None, f"v{candidate.number}"):
+                found = candidate
+        return found
 
 
 def _store(
     storage: Storage, name: str, template: str, structure: TemplateStructure, fields: PromptFields
 ) -> PromptVersion:
+    check_keywords(f"create_{'chat_' if structure == 'chat' else ''}prompt", fields, PromptFields)
     if not name.strip():
         raise PromptError("a prompt needs a name", remedy="pass a name that is not blank")
-    now = utc_now()
-    kind: TemplateType = fields.get("type") or "mustache"
-    metadata = None if fields.get("metadata") is None else dict(fields["metadata"] or {})
-    record = storage.find_prompt(name)
-    new: list[records.Prompt | PromptVersion] = []
+    prompt = storage.find_prompt(name)
     latest: PromptVersion | None = None
-    if record is None:
-        record = records.Prompt(
-            id=new_id(),
-            name=name,
-            description=fields.get("description"),
-            tags=tuple(fields.get("tags") or ()) or None,
-            template_structure=structure,
-            created_at=now,
-            last_updated_at=now,
-        )
-        new.append(record)
-    else:
-        _check_structure(record, structure)
-        for latest in storage.list_prompt_versions(record.id):  # noqa: B007 - the last one counts
+    if prompt is not None:
+        _check_structure(prompt, structure)
+        for latest in storage.list_prompt_versions(prompt.id):  # noqa: B007 - the last one counts
             pass
-    if latest is not None and _says(latest) == (template, kind, dumps(metadata)):
-        return latest
-    version = PromptVersion(
+    new: list[records.Prompt | PromptVersion] = []
+    if prompt is None or fields.get("description") or fields.get("tags"):
+        prompt = _prompt(prompt, name, structure, fields)
+        new.append(prompt)
+    version = _version(prompt, latest, template, fields)
+    if latest is None or _says(latest) != _says(version):
+        latest = version
+        new.append(version)
+    storage.write(new)
+    return latest
+
+
+def _prompt(
+    known: records.Prompt | None, name: str, structure: TemplateStructure, fields: PromptFields
+) -> records.Prompt:
+    now = utc_now()
+    return records.Prompt(
+        id=new_id() if known is None else known.id,
+        name=name,
+        description=fields.get("description"),
+        tags=tuple(fields.get("tags") or ()) or None,
+        template_structure=structure,
+        created_at=now if known is None else known.created_at,
+        last_updated_at=now,
+    )
+
+
+def _version(
+    prompt: records.Prompt, latest: PromptVersion | None, template: str, fields: PromptFields
+) -> PromptVersion:
+    kind, metadata, now = fields.get("type") or "mustache", fields.get("metadata"), utc_now()
+    if kind not in get_args(TemplateType):
+        raise PromptError(
+            f"{kind!r} is no type of template", remedy=f"use one of {get_args(TemplateType)}"
+        )
+    number = 0 if latest is None else latest.number
+    return PromptVersion(
         id=new_id(),
-        prompt_id=record.id,
-        commit=content_hash([name, template, kind, metadata, latest.number if latest else 0])[:8],
-        number=latest.number + 1 if latest else 1,
+        prompt_id=prompt.id,
+        commit=content_hash([prompt.name, template, kind, metadata, number])[:8],
+        number=number + 1,
         template=template,
         type=kind,
-        metadata=metadata,
+        metadata=None if metadata is None else dict(metadata),
         change_description=fields.get("change_description"),
         created_at=now,
         last_updated_at=now,
     )
-    storage.write([*new, version])
-    return version
 
 
 def _says(version: PromptVersion) -> tuple[str, TemplateType, bytes]:

@@ -1,167 +1,39 @@
-"""Datasets: named, versioned collections of items in a store, and read-only views of them."""
+"""Datasets: named, versioned collections of items in a store."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from opik_eval.datasets import sampling
-from opik_eval.datasets.loaders import Row, read_file, read_rows, rows_of_frame
-from opik_eval.errors import DatasetError, NotFoundError
-from opik_eval.ids import new_id
+from opik_eval.datasets.items import as_row, given_id, is_uuid, make_item, renamed
+from opik_eval.datasets.loaders import Row, read_file, read_json, read_rows, rows_of_frame
+from opik_eval.datasets.source import DatasetView, ItemSource, PinnedDataset
+from opik_eval.errors import ConflictError, DatasetError, NotFoundError
+from opik_eval.ids import derived_id, new_id
 from opik_eval.records import Dataset as DatasetRecord
 from opik_eval.records import DatasetItem, DatasetVersion, utc_now
-from opik_eval.serialization import content_hash, dumps, loads
-from opik_eval.storage.query import parse_filter
-from opik_eval.storage.query_match import matches
+from opik_eval.serialization import content_hash, dumps
+from opik_eval.storage.items import item_hash
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from opik_eval.storage.base import Storage
 
-
-class ItemSource(ABC):
-    """Anything that holds dataset items: a dataset, one of its versions, a part of it.
-
-    Items keep their order. ``get_items`` gives dicts of the user's fields with the item's ``id``.
-    """
-
-    name: str
-    dataset: Dataset
-
-    @abstractmethod
-    def records(self) -> Iterator[DatasetItem]:
-        """Yield the items as they are stored."""
-
-    @property
-    @abstractmethod
-    def version(self) -> DatasetVersion | None:
-        """The version these items are of; ``None`` for a dataset without any."""
-
-    def __len__(self) -> int:
-        """Return the number of items."""
-        return sum(1 for _ in self.records())
-
-    def __iter__(self) -> Iterator[Row]:
-        """Yield the items as dicts."""
-        return (as_row(item) for item in self.records())
-
-    def get_items(
-        self, nb_samples: int | None = None, filter_string: str | None = None
-    ) -> list[Row]:
-        """Return the items as dicts.
-
-        Args:
-            nb_samples: At most that many, from the start.
-            filter_string: Only those that match, such as ``data.intent = "refund"``.
-        """
-        source = self.records() if filter_string is None else self.where(filter_string).records()
-        return [as_row(item) for item in islice(source, nb_samples)]
-
-    def where(self, filter_string: str) -> DatasetView:
-        """Return the items that match a filter."""
-        condition = parse_filter(filter_string, "dataset_item")
-        return DatasetView(self, [i for i in self.records() if matches(condition, i)])
-
-    def shuffle(self, *, seed: int = 0) -> DatasetView:
-        """Return the items in an order that seed and content decide."""
-        return DatasetView(self, sampling.shuffled(list(self.records()), seed=seed))
-
-    def subset(self, count: int, *, seed: int = 0) -> DatasetView:
-        """Return ``count`` items chosen by seed and content, in their original order."""
-        return DatasetView(self, sampling.subset(list(self.records()), count, seed=seed))
-
-    def split(
-        self, fractions: Mapping[str, float], *, seed: int = 0, stratify: str | None = None
-    ) -> dict[str, DatasetView]:
-        """Divide the items into disjoint named parts.
-
-        Example:
-            >>> from opik_eval.storage.memory import MemoryStorage
-            >>> items = [{"n": n, "kind": n % 2} for n in range(10)]
-            >>> parts = from_items(items, storage=MemoryStorage()).split(
-            ...     {"train": 0.6, "test": 0.4}, stratify="kind"
-            ... )
-            >>> {name: len(part) for name, part in parts.items()}
-            {'train': 6, 'test': 4}
-        """
-        parts = sampling.split(list(self.records()), fractions, seed=seed, stratify=stratify)
-        return {name: DatasetView(self, items, name=name) for name, items in parts.items()}
-
-    def to_pandas(self) -> pd.DataFrame:
-        """Return the items as a data frame with a column per field, ``id`` first."""
-        import pandas as pd
-
-        return pd.DataFrame([{"id": item.id, **item.data} for item in self.records()])
-
-    def to_json(self) -> str:
-        """Return the items as a JSON list."""
-        return dumps(self.get_items()).decode()
-
-    def to_jsonl(self, path: str | Path) -> None:
-        """Write the items to a file, one JSON object a line."""
-        with Path(path).open("wb") as file:
-            for row in self:
-                file.write(dumps(row) + b"\n")
-
-
-class DatasetView(ItemSource):
-    """Some items of a dataset, chosen once. Read-only.
-
-    Args:
-        source: What they were chosen from.
-        items: The chosen items, in order.
-        name: Name of the part.
-    """
-
-    def __init__(
-        self, source: ItemSource, items: Sequence[DatasetItem], *, name: str | None = None
-    ) -> None:
-        self.dataset = source.dataset
-        self.name = source.name if name is None else f"{source.name}/{name}"
-        self._version = source.version
-        self._items = tuple(items)
-
-    @property
-    def version(self) -> DatasetVersion | None:
-        """The version these items are of."""
-        return self._version
-
-    def records(self) -> Iterator[DatasetItem]:
-        """Yield the items as they are stored."""
-        return iter(self._items)
-
-    def __len__(self) -> int:
-        """Return the number of items."""
-        return len(self._items)
-
-
-class PinnedDataset(ItemSource):
-    """A dataset as it was at one version. Read-only."""
-
-    def __init__(self, dataset: Dataset, version: DatasetVersion) -> None:
-        self.dataset = dataset
-        self.name = dataset.name
-        self._version = version
-
-    @property
-    def version(self) -> DatasetVersion:
-        """The version."""
-        return self._version
-
-    def records(self) -> Iterator[DatasetItem]:
-        """Yield the items as they are stored."""
-        return self.dataset.storage.list_dataset_items(
-            self.dataset.id, version=self._version.number
-        )
-
-    def __len__(self) -> int:
-        """Return the number of items."""
-        return self._version.items_total
+__all__ = [
+    "Dataset",
+    "DatasetView",
+    "ItemSource",
+    "PinnedDataset",
+    "as_row",
+    "create_dataset",
+    "from_items",
+    "get_dataset",
+    "get_or_create_dataset",
+    "make_item",
+    "pinned_dataset",
+]
 
 
 class Dataset(ItemSource):
@@ -178,6 +50,7 @@ class Dataset(ItemSource):
     def __init__(self, storage: Storage, record: DatasetRecord) -> None:
         self.storage = storage
         self.record = record
+        self.name = record.name
         self.dataset = self
 
     @property
@@ -186,17 +59,17 @@ class Dataset(ItemSource):
         return self.record.id
 
     @property
-    def name(self) -> str:  # type: ignore[override]
-        """Name of the dataset."""
-        return self.record.name
-
-    @property
     def version(self) -> DatasetVersion | None:
         """The latest version."""
         latest = None
         for latest in self.storage.list_dataset_versions(self.id):  # noqa: B007 - the last one
             pass
         return latest
+
+    def pinned(self) -> ItemSource:
+        """Return the latest version; the dataset itself as long as it has none."""
+        version = self.version
+        return self if version is None else PinnedDataset(self, version)
 
     def records(self) -> Iterator[DatasetItem]:
         """Yield the current items as they are stored."""
@@ -207,19 +80,25 @@ class Dataset(ItemSource):
         version = self.version
         return 0 if version is None else version.items_total
 
-    def insert(
-        self, items: Iterable[Mapping[str, object]], *, deduplication: bool = True
-    ) -> DatasetVersion | None:
+    def insert(self, items: object, *, deduplication: bool = True) -> DatasetVersion | None:
         """Add items; one new version.
 
         Args:
-            items: Mappings of the user's fields. A field ``id`` that is a UUID is the item's id.
+            items: Mappings of the user's fields, or any other source that ``read_rows`` takes. A
+                field ``id`` that is a UUID is the item's id: an item of that id is replaced.
             deduplication: Leave out items whose content is already there.
 
         Returns:
             The new version, or ``None`` if nothing was new.
+
+        Example:
+            >>> from opik_eval.storage.opening import open_storage
+            >>> dataset = create_dataset(open_storage("memory:"), "questions")
+            >>> dataset.insert([{"question": "2+2"}, {"question": "2+2"}]).items_added
+            1
         """
-        records = [make_item(row) for row in read_rows(items)]
+        now = utc_now()
+        records = [make_item(row, created_at=now) for row in read_rows(items)]
         return self.storage.change_items(self.id, upsert=records, skip_known=deduplication)
 
     def insert_from(
@@ -230,8 +109,18 @@ class Dataset(ItemSource):
         ignore_keys: Sequence[str] = (),
         deduplication: bool = True,
     ) -> DatasetVersion | None:
-        """Add the rows of any source: file, data frame, Hugging Face dataset, list."""
-        rows = _renamed(read_rows(source), keys_mapping or {}, ignore_keys)
+        """Add the rows of any source: file, data frame, Hugging Face dataset, list.
+
+        Args:
+            source: See ``read_rows``.
+            keys_mapping: New names of fields by the names they have.
+            ignore_keys: Fields to leave out, by the names they have.
+            deduplication: Leave out items whose content is already there.
+
+        Raises:
+            DatasetError: The source cannot be read, or two fields would get one name.
+        """
+        rows = renamed(read_rows(source), keys_mapping or {}, ignore_keys)
         return self.insert(rows, deduplication=deduplication)
 
     def insert_from_json(
@@ -241,11 +130,8 @@ class Dataset(ItemSource):
         ignore_keys: Sequence[str] = (),
     ) -> DatasetVersion | None:
         """Add the objects of a JSON list."""
-        try:
-            rows = loads(json_array)
-        except ValueError as error:
-            raise DatasetError(f"insert_from_json: not JSON ({error})") from error
-        return self.insert(_renamed(read_rows(rows), keys_mapping or {}, ignore_keys))
+        rows = read_json(json_array, "insert_from_json")
+        return self.insert_from(rows, keys_mapping=keys_mapping, ignore_keys=ignore_keys)
 
     def insert_from_pandas(
         self,
@@ -254,7 +140,8 @@ class Dataset(ItemSource):
         ignore_keys: Sequence[str] = (),
     ) -> DatasetVersion | None:
         """Add the rows of a data frame; missing cells are left out."""
-        return self.insert(_renamed(rows_of_frame(dataframe), keys_mapping or {}, ignore_keys))
+        rows = rows_of_frame(dataframe)
+        return self.insert_from(rows, keys_mapping=keys_mapping, ignore_keys=ignore_keys)
 
     def read_jsonl_from_file(
         self,
@@ -262,29 +149,44 @@ class Dataset(ItemSource):
         keys_mapping: Mapping[str, str] | None = None,
         ignore_keys: Sequence[str] = (),
     ) -> DatasetVersion | None:
-        """Add the lines of a JSONL file."""
-        return self.insert(_renamed(read_file(Path(file_path)), keys_mapping or {}, ignore_keys))
+        """Add the lines of a JSONL file, whatever its ending."""
+        rows = read_file(Path(file_path), ending=".jsonl")
+        return self.insert_from(rows, keys_mapping=keys_mapping, ignore_keys=ignore_keys)
 
-    def update(self, items: Iterable[Mapping[str, object]]) -> DatasetVersion | None:
+    def update(self, items: object) -> DatasetVersion | None:
         """Replace items by id; every mapping must have the ``id`` of an item that is there.
 
+        Args:
+            items: Changed items of ``get_items``. Where the user's items have a field ``id`` of
+                their own, it tells which item is meant.
+
         Raises:
-            DatasetError: An id is missing or unknown; then nothing is changed.
+            DatasetError: An id is missing, unknown or that of several items; then nothing changes.
         """
-        rows = list(read_rows(items))
-        known = {item.id for item in self.records()}
-        for index, row in enumerate(rows):
-            if row.get("id") not in known:
+        ids = self._ids_by_shown()
+        records = []
+        for index, row in enumerate(read_rows(items)):
+            found = ids.get(dumps(row.get("id")), ())
+            if len(found) != 1:
+                problem = f"is that of {len(found)} items of" if found else "is not in"
                 raise DatasetError(
-                    f"update: item {index} has the id {row.get('id')!r}, which is not in dataset "
+                    f"update: the id {row.get('id')!r} of item {index} {problem} dataset "
                     f"{self.name!r}",
                     remedy="take items from get_items(), change them and pass them back",
                 )
-        return self.storage.change_items(self.id, upsert=[make_item(row) for row in rows])
+            records.append(make_item(row, item_id=found[0]))
+        return self.storage.change_items(self.id, upsert=records)
 
     def delete(self, items_ids: Sequence[str]) -> DatasetVersion | None:
-        """Remove items by id; one new version. Unknown ids are no error."""
-        return self.storage.change_items(self.id, delete=items_ids)
+        """Remove items by id, as ``get_items`` shows it; one new version.
+
+        Unknown ids are no error.
+        """
+        wanted = [items_ids] if isinstance(items_ids, str) else list(items_ids)
+        if not all(map(is_uuid, wanted)):
+            ids = self._ids_by_shown()
+            wanted = [found for shown in wanted for found in ids.get(dumps(shown), ())]
+        return self.storage.change_items(self.id, delete=wanted)
 
     def clear(self) -> DatasetVersion | None:
         """Remove all items; one new version."""
@@ -306,28 +208,12 @@ class Dataset(ItemSource):
             remedy=f"its versions are {', '.join(names) or 'none yet'}",
         )
 
-
-def as_row(item: DatasetItem) -> Row:
-    """Return an item as a task receives it: the user's fields, and the item's ``id``.
-
-    A field ``id`` of the user's own wins.
-    """
-    return {"id": item.id, **item.data}
-
-
-def make_item(row: Mapping[str, object]) -> DatasetItem:
-    """Return a new item for the store.
-
-    A field ``id`` that is a UUID is taken as the item's id (``get_items`` gives it so); any other
-    ``id`` stays what it is, a field of the user's.
-    """
-    data = dict(row)
-    identifier = data.get("id")
-    if isinstance(identifier, str) and _is_uuid(identifier):
-        del data["id"]
-    else:
-        identifier = new_id()
-    return DatasetItem(id=identifier, data=data, created_at=utc_now())
+    def _ids_by_shown(self) -> dict[bytes, list[str]]:
+        """Return the ids of the items by the JSON of the ``id`` that ``get_items`` shows."""
+        ids: dict[bytes, list[str]] = {}
+        for item in self.records():
+            ids.setdefault(dumps(as_row(item)["id"]), []).append(item.id)
+        return ids
 
 
 def create_dataset(
@@ -341,7 +227,10 @@ def create_dataset(
 
     Raises:
         ConflictError: The name is taken.
+        DatasetError: The name is blank.
     """
+    if not name.strip():
+        raise DatasetError("a dataset needs a name", remedy="pass a name that is not blank")
     record = DatasetRecord(
         id=new_id(),
         name=name,
@@ -363,18 +252,36 @@ def get_dataset(storage: Storage, name: str) -> Dataset:
     record = storage.find_dataset(name)
     if record is None:
         known = sorted(dataset.name for dataset in storage.list_datasets())
+        more = f" and {len(known) - 20} more" if len(known) > 20 else ""
         raise NotFoundError(
             f"there is no dataset {name!r} in {storage.location}",
-            remedy=f"datasets there: {', '.join(known[:20]) or 'none'}",
+            remedy=f"datasets there: {', '.join(known[:20]) or 'none'}{more}",
         )
     return Dataset(storage, record)
+
+
+def get_or_create_dataset(
+    storage: Storage,
+    name: str,
+    *,
+    description: str | None = None,
+    project_name: str | None = None,
+) -> Dataset:
+    """Return the dataset of that name, created if it is not there."""
+    record = storage.find_dataset(name)
+    if record is not None:
+        return Dataset(storage, record)
+    try:
+        return create_dataset(storage, name, description=description, project_name=project_name)
+    except ConflictError:  # somebody else created it just now
+        return get_dataset(storage, name)
 
 
 def pinned_dataset(storage: Storage, name: str | None, version_id: str | None) -> ItemSource:
     """Return the dataset version that an experiment was run on.
 
     Raises:
-        DatasetError: The dataset is gone.
+        DatasetError: The dataset or that version of it is gone.
     """
     record = storage.find_dataset(name or "")
     if record is None:
@@ -383,41 +290,62 @@ def pinned_dataset(storage: Storage, name: str | None, version_id: str | None) -
             remedy="import it again under that name, or start a new experiment",
         )
     dataset = Dataset(storage, record)
+    if version_id is None:  # without any version it had no items
+        return dataset
     for version in storage.list_dataset_versions(dataset.id):
         if version.id == version_id:
             return PinnedDataset(dataset, version)
-    return dataset
+    raise DatasetError(
+        f"dataset {name!r} in {storage.location} is not the one of the experiment: it does not "
+        "have the version that was evaluated",
+        remedy="import that dataset again, or start a new experiment",
+    )
 
 
 def from_items(source: object, *, storage: Storage, name: str | None = None) -> Dataset:
-    """Return a dataset with exactly the items of a source, stored once.
+    """Return a dataset with exactly the items of a source, duplicates included.
 
-    Without a name the name comes from the content, so that the same items are the same dataset in
-    every run.
+    Calling it again with the same items changes nothing. A named dataset that has other items gets
+    a new version: items whose content is there keep their ids, the others come last.
+
+    Args:
+        source: See ``read_rows``.
+        storage: Where the dataset is, or shall be.
+        name: Its name. Without one the name comes from the content, so that the same items are the
+            same dataset, with the same ids, in every run and every store.
 
     Raises:
-        DatasetError: There are no items.
+        DatasetError: There are no items, or the source cannot be read.
+
+    Example:
+        >>> from opik_eval.storage.opening import open_storage
+        >>> from_items([{"question": "2+2"}], storage=open_storage("memory:")).name
+        'items-7cedb45fc52e'
     """
     rows = list(read_rows(source))
     if not rows:
         raise DatasetError("the dataset has no items", remedy="pass at least one item")
-    name = name or f"items-{content_hash(rows)[:12]}"
-    record = storage.find_dataset(name)
-    dataset = Dataset(storage, record) if record else create_dataset(storage, name)
-    if len(dataset) == 0:
-        dataset.insert(rows, deduplication=False)
+    digest = content_hash(rows)
+    dataset = get_or_create_dataset(storage, name or f"items-{digest[:12]}")
+    version = dataset.version
+    if name is None and version is not None and version.number == 1:
+        return dataset  # its name says what is in it, and nobody has changed it
+    _change_to(dataset, rows, digest)
     return dataset
 
 
-def _renamed(
-    rows: Iterable[Row], mapping: Mapping[str, str], ignored: Sequence[str]
-) -> Iterator[Row]:
-    for row in rows:
-        yield {mapping.get(key, key): value for key, value in row.items() if key not in ignored}
-
-
-def _is_uuid(text: str) -> bool:
-    parts = text.split("-")
-    return [len(part) for part in parts] == [8, 4, 4, 4, 12] and all(
-        character in "0123456789abcdefABCDEF" for part in parts for character in part
-    )
+def _change_to(dataset: Dataset, rows: Sequence[Row], digest: str) -> None:
+    """Change the items of a dataset to ``rows``; what is there of their content keeps its id."""
+    present: dict[str | None, list[str]] = {}
+    for item in dataset.records():
+        present.setdefault(item.content_hash, []).append(item.id)
+    gone = {identifier for ids in present.values() for identifier in ids}
+    items, now = [], utc_now()
+    for index, row in enumerate(rows):
+        own_id = given_id(row)
+        item = make_item(row, item_id=own_id or derived_id(digest, str(index)), created_at=now)
+        if present and own_id is None and (same := present.get(item_hash(item))):
+            item = item.model_copy(update={"id": same.pop(0)})
+        items.append(item)
+    gone.difference_update(item.id for item in items)
+    dataset.storage.change_items(dataset.id, upsert=items, delete=gone)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 Row = dict[str, object]
 HUGGING_FACE_PREFIX = "hf:"
-_BOM = "\ufeff"
+_MAX_CELL_CHARACTERS = 1 << 30
 
 
 @runtime_checkable
@@ -45,7 +46,7 @@ def read_rows(source: object) -> Iterator[Row]:
     """
     if isinstance(source, str) and source.startswith(HUGGING_FACE_PREFIX):
         return _rows_of_mappings(load_hugging_face(source), source)
-    if isinstance(source, str | Path):
+    if isinstance(source, str | os.PathLike):
         return read_file(Path(source))
     if hasattr(source, "iloc") and hasattr(source, "columns"):
         return rows_of_frame(cast("pd.DataFrame", source))
@@ -64,13 +65,17 @@ def read_rows(source: object) -> Iterator[Row]:
     )
 
 
-def read_file(path: Path) -> Iterator[Row]:
-    """Yield the rows of a file; its ending tells the format.
+def read_file(path: Path, *, ending: str | None = None) -> Iterator[Row]:
+    """Yield the rows of a file.
+
+    Args:
+        path: The file.
+        ending: Its format, ``.jsonl``, ``.json``, ``.csv`` or ``.parquet``; else the path tells.
 
     Raises:
         DatasetError: The file is missing, empty, of unknown format or broken at some line.
     """
-    reader = _READERS.get(path.suffix.lower())
+    reader = _READERS.get((ending or path.suffix).lower())
     if reader is None:
         raise DatasetError(
             f"{path} has the ending {path.suffix!r}, which is no known format",
@@ -78,14 +83,37 @@ def read_file(path: Path) -> Iterator[Row]:
         )
     if not path.is_file():
         raise DatasetError(f"there is no file {path}", remedy="check the path")
-    return _never_empty(reader(path), path)
+    return _checked(reader(path), path)
+
+
+def read_json(text: str | bytes, where: str) -> Iterator[Row]:
+    """Yield the objects of a JSON list.
+
+    Raises:
+        DatasetError: The text is not a JSON list of objects; the error names ``where``.
+    """
+    try:
+        value = loads(text)
+    except ValueError as error:
+        raise DatasetError(
+            f"{where}: not JSON ({error})", remedy="write a list of objects, or use .jsonl"
+        ) from error
+    if not isinstance(value, list):
+        raise DatasetError(f"{where}: not a JSON list", remedy="write a list of objects")
+    return _rows_of_mappings(value, where)
 
 
 def rows_of_frame(frame: pd.DataFrame) -> Iterator[Row]:
-    """Yield the rows of a data frame: missing cells are left out, numpy scalars become Python's."""
+    """Yield the rows of a data frame: missing cells are left out, numpy scalars become Python's.
+
+    Raises:
+        DatasetError: Two columns have the same name.
+    """
     import pandas as pd
 
     columns = [str(column) for column in frame.columns]
+    if len(set(columns)) < len(columns):
+        raise DatasetError(f"two columns of {columns} have the same name", remedy="rename one")
     for values in frame.itertuples(index=False, name=None):
         row: Row = {}
         for column, value in zip(columns, values, strict=True):
@@ -107,7 +135,7 @@ def load_hugging_face(name: str) -> Iterable[Mapping[str, object]]:
     repository, _, split = name.removeprefix(HUGGING_FACE_PREFIX).partition(":")
     try:
         loaded = datasets.load_dataset(repository, split=split or "test")
-    except Exception as error:
+    except Exception as error:  # the library raises errors of many kinds, its own and others'
         raise DatasetError(
             f"cannot load {name!r} from the Hugging Face hub: {error}",
             remedy="check name, split and network; a local copy can be passed as an object or file",
@@ -125,32 +153,35 @@ def _rows_of_mappings(source: Iterable[object], where: str) -> Iterator[Row]:
         yield {str(key): value for key, value in item.items()}
 
 
-def _never_empty(rows: Iterator[Row], path: Path) -> Iterator[Row]:
+def _checked(rows: Iterator[Row], path: Path) -> Iterator[Row]:
+    """Yield rows; what goes wrong with the file itself becomes a ``DatasetError``."""
     is_empty = True
-    for row in rows:
-        is_empty = False
-        yield row
+    try:
+        for row in rows:
+            is_empty = False
+            yield row
+    except UnicodeDecodeError as error:
+        raise DatasetError(
+            f"{path}, line {_line_that_is_no_utf8(path)}: not UTF-8", remedy="save it as UTF-8"
+        ) from error
+    except OSError as error:
+        raise DatasetError(f"cannot read {path}: {error}", remedy="check the file") from error
     if is_empty:
         raise DatasetError(f"{path} holds no items", remedy="check that it is the right file")
 
 
+def _line_that_is_no_utf8(path: Path) -> int:
+    """Return the first such line; the decoder itself knows only its place in some block."""
+    with path.open("rb") as lines:
+        numbered = enumerate(lines, start=1)
+        return next(n for n, line in numbered if line.decode("utf-8", "ignore").encode() != line)
+
+
 def _read_jsonl(path: Path) -> Iterator[Row]:
     with path.open(encoding="utf-8-sig") as lines:
-        for number, line in _numbered(lines, path):
+        for number, line in enumerate(lines, start=1):
             if line.strip():
                 yield _parse_object(line, f"{path}, line {number}")
-
-
-def _numbered(lines: Iterable[str], path: Path) -> Iterator[tuple[int, str]]:
-    number = 0
-    try:
-        for number, line in enumerate(lines, start=1):
-            yield number, line
-    except UnicodeDecodeError as error:
-        raise DatasetError(
-            f"{path}, after line {number}: not UTF-8 ({error.reason} at byte {error.start})",
-            remedy="save the file as UTF-8",
-        ) from error
 
 
 def _parse_object(text: str, where: str) -> Row:
@@ -169,24 +200,21 @@ def _parse_object(text: str, where: str) -> Row:
 
 
 def _read_json(path: Path) -> Iterator[Row]:
-    try:
-        value = loads(path.read_bytes().removeprefix(_BOM.encode()))
-    except ValueError as error:
-        raise DatasetError(
-            f"{path}: not JSON ({error})", remedy="write a list of objects, or use .jsonl"
-        ) from error
-    if not isinstance(value, list):
-        raise DatasetError(f"{path}: not a JSON list", remedy="write a list of objects")
-    return _rows_of_mappings(value, str(path))
+    yield from read_json(path.read_text(encoding="utf-8-sig"), str(path))
 
 
 def _read_csv(path: Path) -> Iterator[Row]:
+    # Python's limit of 128 KiB a cell is below what contexts hold; it is one for the process.
+    csv.field_size_limit(max(csv.field_size_limit(), _MAX_CELL_CHARACTERS))
     with path.open(encoding="utf-8-sig", newline="") as lines:
-        reader = csv.reader((line for _, line in _numbered(lines, path)), strict=True)
+        reader = csv.reader(lines, strict=True)
         try:
             header = next(reader, [])
+            if len(set(header)) < len(header):
+                raise DatasetError(f"{path}: two columns of {header} have the same name")
             for cells in reader:
-                yield _csv_row(header, cells, f"{path}, line {reader.line_num}")
+                if cells:  # a blank line is none
+                    yield _csv_row(header, cells, f"{path}, line {reader.line_num}")
         except csv.Error as error:
             raise DatasetError(
                 f"{path}, line {reader.line_num}: {error}", remedy="check quotes and separators"
@@ -207,9 +235,9 @@ def _read_parquet(path: Path) -> Iterator[Row]:
     import pyarrow.parquet as pq
 
     try:
-        table = pq.ParquetFile(path)
-        for batch in table.iter_batches():
-            yield from batch.to_pylist()
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches():
+                yield from batch.to_pylist()
     except pa.ArrowException as error:
         raise DatasetError(f"{path}: not a Parquet file ({error})") from error
 

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import importlib
-from collections.abc import Callable, Iterator
+import pickle
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import TimeoutError as NoReplyError
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from opik_eval.concurrency import run_sync
+from opik_eval.engine.failures import InterruptError, lost
 from opik_eval.engine.runner import UnitRunner
 from opik_eval.engine.threads import DaemonThreads
 from opik_eval.engine.units import Executed, Finished, WorkUnit
-from opik_eval.errors import ConfigError
+from opik_eval.errors import ConfigError, OpikEvalError, TaskError
 
 if TYPE_CHECKING:
     from opik_eval.engine.scheduler import Scheduling
 
-_SHARDS_PER_WORKER = 4
+_SHARD_SECONDS = 0.5
 _MAX_SHARD = 64
+_METRIC_THREADS = 32
 
 
 @dataclass(frozen=True)
@@ -27,21 +34,27 @@ class Backend:
 
     Attributes:
         package: Distribution that must be installed.
-        register: ``module:function`` that makes the backend known to joblib.
+        prepare: ``module:function`` that makes the backend ready, or raises ``ValueError``.
+        needs: What the user must have done before, in words.
     """
 
     name: str
     package: str | None = None
-    register: str | None = None
+    prepare: str | None = None
+    needs: str = ""
 
 
 BACKENDS = {
     backend.name: backend
     for backend in (
         Backend("loky"),
-        Backend("multiprocessing"),
-        Backend("dask", package="dask[distributed]", register="dask.distributed:Client"),
-        Backend("ray", package="ray", register="ray.util.joblib:register_ray"),
+        Backend(
+            "dask",
+            package="dask[distributed]",
+            prepare="dask.distributed:get_client",
+            needs="connect to a cluster first: dask.distributed.Client(...)",
+        ),
+        Backend("ray", package="ray", prepare="ray.util.joblib:register_ray"),
     )
 }
 
@@ -69,80 +82,151 @@ def check_executor(name: str | None, *, has_budget: bool, has_cache: bool) -> No
 
 async def run_in_processes(shared: Scheduling, name: str) -> None:
     """Run a feed in other processes, shard by shard; results arrive as shards finish."""
-    loop = asyncio.get_running_loop()
     thread = DaemonThreads(1, name="opik-eval-coordinator")
+    coordinator = _Coordinator(shared, name)
     try:
-        await loop.run_in_executor(thread, _coordinate, shared, name)
+        await asyncio.get_running_loop().run_in_executor(thread, coordinator.run)
     finally:
-        shared.feed.shut()
+        coordinator.stop()
         thread.shutdown(wait=False)
 
 
-def run_shard(runner: UnitRunner, units: list[WorkUnit]) -> list[Finished]:
-    """Run units one after the other; called in the worker process."""
-    return [_run_unit(runner, unit) for unit in units]
+def run_shard(runner: UnitRunner, units: list[WorkUnit]) -> list[bytes]:
+    """Run units one after the other; called in the worker process.
 
-
-def _coordinate(shared: Scheduling, name: str) -> None:
-    import joblib
-
-    _prepare(BACKENDS[name])
-    size = _shard_size(shared)
-    parallel = joblib.Parallel(
-        n_jobs=shared.workers,
-        backend=name,
-        return_as="generator_unordered",
-        pre_dispatch="2*n_jobs",
-    )
-    shards = cast(
-        "Iterator[list[Finished]]",
-        parallel(
-            joblib.delayed(run_shard)(shared.runner, units) for units in _shards(shared, size)
-        ),
-    )
-    for finished in shards:
-        for unit in finished:
-            shared.deliver(unit)
-
-
-def _shards(shared: Scheduling, size: int) -> Iterator[list[WorkUnit]]:
-    while units := shared.feed.take(size):
-        yield units
-
-
-def _shard_size(shared: Scheduling) -> int:
-    if shared.total is None:
-        return _MAX_SHARD // 4
-    share = shared.total // (shared.workers * _SHARDS_PER_WORKER)
-    return max(1, min(_MAX_SHARD, share))
-
-
-def _run_unit(runner: UnitRunner, unit: WorkUnit) -> Finished:
-    executed = _execute(runner, unit)
-    if executed.output is not None and any(s.is_async for s in runner.scoring.scorers):
-        threads = DaemonThreads(32, name="opik-eval-metric")
-        scored = run_sync(lambda: runner.ascore(executed, threads))
+    Returns:
+        The finished units, each pickled by itself: one that cannot be is a failed unit.
+    """
+    threads = DaemonThreads(_METRIC_THREADS, name="opik-eval-worker")
+    try:
+        return [_run_unit(runner, unit, threads) for unit in units]
+    except KeyboardInterrupt as error:
+        raise InterruptError("a task raised KeyboardInterrupt") from error
+    finally:
         threads.shutdown(wait=False)
-        return runner.finish(scored)
-    return runner.finish(runner.score(executed))
+
+
+class _Coordinator:
+    """Deals units to the workers, in shards of about half a second."""
+
+    def __init__(self, shared: Scheduling, name: str) -> None:
+        self._shared = shared
+        self._name = name
+        self._stopped = threading.Event()
+        self._seconds = 0.0
+        self._finished = 0
+
+    def run(self) -> None:
+        """Deliver everything; called in a thread of its own."""
+        import joblib
+
+        _prepare(BACKENDS[self._name])
+        parallel = joblib.Parallel(
+            n_jobs=self._shared.workers,
+            backend=self._name,
+            return_as="generator_unordered",
+            pre_dispatch="2*n_jobs",
+            batch_size=1,
+        )
+        started = time.perf_counter()
+        results = cast(
+            "Generator[list[bytes]]",
+            parallel(joblib.delayed(run_shard)(self._shared.runner, u) for u in self._shards()),
+        )
+        for shard in _explained(results):
+            self._finished += len(shard)
+            self._seconds = (time.perf_counter() - started) * self._shared.workers
+            for packed in shard:
+                self._shared.deliver(pickle.loads(packed))
+            if self._stopped.is_set():
+                results.close()  # ends the workers
+                return
+
+    def stop(self) -> None:
+        """Deal no more, and end the workers as soon as the next of them answers."""
+        self._shared.feed.shut()
+        self._stopped.set()
+
+    def _shards(self) -> Iterator[list[WorkUnit]]:
+        while units := self._shared.feed.take(self._size()):
+            yield units
+
+    def _size(self) -> int:
+        # One by one, until it is known how long a unit takes: what is in a shard is not yet safe.
+        if not self._finished:
+            return 1
+        return max(1, min(_MAX_SHARD, int(_SHARD_SECONDS * self._finished / self._seconds)))
+
+
+def _explained(results: Iterator[list[bytes]]) -> Iterator[list[bytes]]:
+    """Hand on what the workers return; say what to do where they cannot be used at all."""
+    try:
+        yield from results
+    except (InterruptError, OpikEvalError, GeneratorExit):
+        raise
+    except Exception as error:
+        raise TaskError(
+            f"the worker processes failed: {type(error).__name__}: {error}",
+            remedy="results that have arrived are stored, and resume keeps them. Task and metrics "
+            "must be picklable, importable in a new process and must not exhaust its memory; "
+            "without executor= they run in threads of this process",
+        ) from error
+
+
+def _run_unit(runner: UnitRunner, unit: WorkUnit, threads: DaemonThreads) -> bytes:
+    finished = _finish(runner, unit, threads)
+    from joblib.externals.loky.backend.reduction import dumps  # also takes classes of __main__
+
+    try:
+        return bytes(dumps(finished))
+    except Exception as error:  # noqa: BLE001 - __reduce__ of whatever the task returned
+        problem = TaskError(
+            f"the result cannot be sent back from the worker process: {error}",
+            remedy="return plain values from the task, or leave out executor=",
+        )
+        problem.__cause__ = error
+        failed = runner.finish(runner.score(lost(unit, problem)))
+        return bytes(dumps(failed))
+
+
+def _finish(runner: UnitRunner, unit: WorkUnit, threads: DaemonThreads) -> Finished:
+    started = time.perf_counter()
+    try:
+        executed = _execute(runner, unit)
+    except NoReplyError:
+        return runner.expire(unit, time.perf_counter() - started)
+    if executed.output is None or runner.scoring.is_inline:
+        return runner.finish(runner.score(executed))
+    return runner.finish(run_sync(lambda: runner.ascore(executed, threads)))
 
 
 def _execute(runner: UnitRunner, unit: WorkUnit) -> Executed:
-    if runner.is_async:
-        return run_sync(lambda: runner.aexecute(unit))
-    return runner.execute(unit)
+    try:
+        if runner.is_async:
+            return run_sync(lambda: runner.aexecute(unit))
+        if runner.timeout_seconds is None:
+            return runner.execute(unit)
+        # A thread of its own, which nobody misses if it never comes back.
+        thread = DaemonThreads(1, name="opik-eval-task")
+        running = thread.submit(contextvars.copy_context().run, runner.execute, unit)
+        thread.shutdown(wait=False)
+        return running.result(runner.timeout_seconds)
+    except asyncio.CancelledError as error:  # of an event loop of the user's
+        return lost(unit, error)
 
 
 def _prepare(backend: Backend) -> None:
-    if backend.register is None:
+    if backend.prepare is None:
         return
-    module, _, attribute = backend.register.partition(":")
+    module, _, function = backend.prepare.partition(":")
     try:
-        register = getattr(importlib.import_module(module), attribute)
+        cast("Callable[[], object]", getattr(importlib.import_module(module), function))()
     except ImportError as error:
         raise ConfigError(
             f"executor={backend.name!r} needs the package {backend.package}",
             remedy=f'pip install "{backend.package}"',
         ) from error
-    if attribute.startswith("register"):
-        cast("Callable[[], None]", register)()
+    except ValueError as error:
+        raise ConfigError(
+            f"executor={backend.name!r} is not ready: {error}", remedy=backend.needs
+        ) from error

@@ -11,7 +11,8 @@ _COOL_DOWN_SECONDS = 5.0
 class Gate:
     """A limit on tasks in flight that halves on rate limiting and grows back step by step.
 
-    Works for threads (``enter``/``leave``); coroutines ask ``allows`` instead of waiting here.
+    Threads wait in ``enter``; coroutines ask ``try_enter`` again and again. A place is given back
+    once, by ``leave``.
 
     Args:
         limit: Most tasks at once; the gate starts there and never passes it.
@@ -22,6 +23,7 @@ class Gate:
         self.ceiling = limit
         self.limit = limit
         self._inside = 0
+        self._is_open = False
         self._successes = 0
         self._cool_until = float("-inf")
         self._now = now
@@ -30,7 +32,7 @@ class Gate:
     def enter(self) -> None:
         """Wait until there is room, then take a place."""
         with self._changed:
-            while self._inside >= self.limit:
+            while self._inside >= self.limit and not self._is_open:
                 self._changed.wait()
             self._inside += 1
 
@@ -52,6 +54,12 @@ class Gate:
                 self._grow()
             self._changed.notify()
 
+    def open(self) -> None:
+        """Let everybody pass from now on: the run is over, and nobody shall wait any longer."""
+        with self._changed:
+            self._is_open = True
+            self._changed.notify_all()
+
     def _shrink(self) -> None:
         if self._now() < self._cool_until:
             return
@@ -65,13 +73,3 @@ class Gate:
             self._successes = 0
             self.limit += 1
             self._changed.notify()
-
-
-def is_rate_limit(error: BaseException | None) -> bool:
-    """Tell whether an exception, of whatever library, stands for HTTP 429."""
-    while error is not None:
-        status = getattr(error, "status_code", None) or getattr(error, "status", None)
-        if status == 429 or type(error).__name__ in ("RateLimitError", "RateLimitedError"):
-            return True
-        error = error.__cause__
-    return False

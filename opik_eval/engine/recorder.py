@@ -7,19 +7,20 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from opik_eval.engine.units import Finished
-from opik_eval.errors import StorageError
+from opik_eval.errors import ConflictError, StorageError
 from opik_eval.storage.base import Storage, Writable
 
 _BATCH_UNITS = 512
-_LINGER_SECONDS = 0.01
-_MAX_WAITING = 4096
+_LINGER_SECONDS = 0.05
+_MAX_WAITING = 1024
 
 
 class Recorder:
     """Writes finished units to the store and reports them once they are safe.
 
     ``add`` may be called from any thread; it blocks when the store cannot keep up, so memory stays
-    bounded. A batch is one transaction, so a unit is stored whole or not at all.
+    bounded. A batch is one transaction, so a unit is stored whole or not at all. A unit that the
+    store refuses is set aside; the rest of its batch is written.
 
     Args:
         storage: Where to.
@@ -41,13 +42,15 @@ class Recorder:
         self._changed = threading.Condition()
         self._closing = False
         self._error: StorageError | None = None
+        self._refused: list[Finished] = []
+        self._reasons: list[str] = []
         self._thread = threading.Thread(target=self._run, name="opik-eval-recorder", daemon=True)
         self._thread.start()
 
     def add(self, finished: Finished) -> None:
         """Hand over a finished unit."""
         with self._changed:
-            while len(self._waiting) >= _MAX_WAITING and self._error is None:
+            while len(self._waiting) >= _MAX_WAITING and not (self._error or self._closing):
                 self._changed.wait()
             self._waiting.append(finished)
             if len(self._waiting) == 1 or len(self._waiting) >= _BATCH_UNITS:
@@ -59,21 +62,21 @@ class Recorder:
             self._closing = True
             self._changed.notify_all()
         self._thread.join()
-        return list(self._waiting)
+        return [*self._refused, *self._waiting]
 
     @property
     def error(self) -> StorageError | None:
         """The store's error, if it failed."""
         return self._error
 
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why units were set aside, each reason once."""
+        return tuple(dict.fromkeys(self._reasons))
+
     def _run(self) -> None:
-        while batch := self._next_batch():
-            try:
-                self._write(batch)
-            except StorageError as error:
-                self._fail(batch, error)
-                return
-            self._on_durable(batch)
+        while self._error is None and (batch := self._next_batch()):
+            self._store(batch)
 
     def _next_batch(self) -> list[Finished]:
         with self._changed:
@@ -87,13 +90,29 @@ class Recorder:
             self._changed.notify_all()
             return batch
 
-    def _write(self, batch: Sequence[Finished]) -> None:
+    def _store(self, batch: Sequence[Finished]) -> None:
+        """Write a batch: at once, or by halves down to the units that are refused."""
         records: list[Writable] = [record for unit in batch for record in unit.records]
-        self._storage.write(records)
+        try:
+            if self._error is not None:
+                raise self._error
+            self._storage.write(records)
+        except Exception as error:  # noqa: BLE001 - backends are pluggable, records hold any object
+            if isinstance(error, StorageError) and not isinstance(error, ConflictError):
+                self._fail(batch, error)
+            elif len(batch) == 1:
+                self._refused += batch
+                self._reasons.append(f"{type(error).__name__}: {error}")
+            else:
+                middle = len(batch) // 2
+                self._store(batch[:middle])
+                self._store(batch[middle:])
+        else:
+            self._on_durable(batch)
 
     def _fail(self, batch: Sequence[Finished], error: StorageError) -> None:
         with self._changed:
-            self._error = error
             self._waiting.extendleft(reversed(batch))
+            self._error = error
             self._changed.notify_all()
         self._on_failure(error)

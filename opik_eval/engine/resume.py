@@ -13,16 +13,17 @@ from opik_eval.storage.items import item_hash
 
 @dataclass(frozen=True)
 class Earlier:
-    """What an earlier run left, by the key of the unit.
+    """What an earlier run left, by dataset item and key: items of equal content are not the same.
 
     Attributes:
         complete: Task and metrics done; reused as they are.
         unscored: Task done, metrics missing, failed or changed; scored again.
-        failed: Items whose task failed; run again.
+        failed: Items whose task failed; run again. What other programs have put into the
+            experiment is in none of these: it is left alone.
     """
 
-    complete: dict[str, ExperimentItem] = field(default_factory=dict)
-    unscored: dict[str, ExperimentItem] = field(default_factory=dict)
+    complete: dict[tuple[str, str], ExperimentItem] = field(default_factory=dict)
+    unscored: dict[tuple[str, str], ExperimentItem] = field(default_factory=dict)
     failed: list[ExperimentItem] = field(default_factory=list)
 
 
@@ -31,12 +32,14 @@ def sort_out(items: Iterable[ExperimentItem], *, metrics_key: str) -> Earlier:
     earlier = Earlier()
     for item in items:
         key, _, metrics = (item.resume_key or "").partition(":")
-        if item.error_info is not None or item.output is None or not key:
+        if not key:
+            continue
+        if item.error_info is not None or item.output is None:
             earlier.failed.append(item)
         elif metrics == metrics_key and not any(s.scoring_failed for s in item.scores or ()):
-            earlier.complete[key] = item
+            earlier.complete[item.dataset_item_id, key] = item
         else:
-            earlier.unscored[key] = item
+            earlier.unscored[item.dataset_item_id, key] = item
     return earlier
 
 
@@ -70,9 +73,10 @@ def skip_done(
     to_run: list[WorkUnit] = []
     standing: list[tuple[WorkUnit, ExperimentItem]] = []
     for unit in units:
-        if done := earlier.complete.get(unit.key):
+        place = (unit.dataset_item.id, unit.key)
+        if done := earlier.complete.get(place):
             standing.append((unit, done))
-        elif stored := earlier.unscored.get(unit.key):
+        elif stored := earlier.unscored.get(place):
             to_run.append(replace(unit, stored=stored))
         else:
             to_run.append(unit)

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import contextvars
+import logging
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from opik_eval.engine.executors import run_in_processes
+from opik_eval.engine.failures import find_cause
 from opik_eval.engine.progress import Listener
 from opik_eval.engine.recorder import Recorder
 from opik_eval.engine.runner import UnitRunner
 from opik_eval.engine.scheduler import Scheduling, run_in_threads, run_on_loop
 from opik_eval.engine.task import output_keys
 from opik_eval.engine.units import Executed, Feed, Finished, WorkUnit
-from opik_eval.errors import MissingArgumentError, StorageError
+from opik_eval.errors import BudgetExceededError, MissingArgumentError, StorageError
 from opik_eval.experiments.result import TestResult
 from opik_eval.storage.base import Storage
 from opik_eval.tracing.context import Sink
 
-StopReason = Literal["completed", "max_errors", "budget", "storage"]
+logger = logging.getLogger("opik_eval.engine")
+
+StopReason = Literal["completed", "max_errors", "budget", "storage", "fatal"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +38,7 @@ class RunSpec:
         workers: Most tasks in flight.
         max_errors: Task errors after which the run stops; ``None`` = never.
         executor: ``None`` for threads and coroutines, else a joblib backend.
+        is_fatal: Tells whether a task's exception would meet every unit, so that going on is vain.
         late: Receives traces and spans of units that are not delivered.
     """
 
@@ -46,6 +51,7 @@ class RunSpec:
     reused: dict[int, TestResult] = field(default_factory=dict)
     max_errors: int | None = None
     executor: str | None = None
+    is_fatal: Callable[[BaseException], bool] | None = None
     check_arguments: bool = True
     listeners: tuple[Listener, ...] = ()
     context: contextvars.Context = field(default_factory=contextvars.copy_context)
@@ -59,13 +65,15 @@ class RunOutcome:
         results: Results in dataset order, reused ones included.
         stop_reason: Why the run ended; ``completed`` = everything ran.
         unsaved: Finished units that the store refused; they are in ``results`` all the same.
-        error: The store's error, if it failed.
+        refusals: Why it refused them, where that was not for an error of the store itself.
+        error: What ended the run, if it was the store, or an exception that meets every unit.
     """
 
     results: list[TestResult]
     stop_reason: StopReason
     unsaved: int = 0
-    error: StorageError | None = None
+    refusals: tuple[str, ...] = ()
+    error: BaseException | None = None
 
 
 class Run:
@@ -83,6 +91,8 @@ class Run:
         self._lock = threading.Lock()
         self._stop_reason: StopReason = "completed"
         self._misfit: MissingArgumentError | None = None
+        self._fatal: BaseException | None = None
+        self._listeners = list(spec.listeners)
         keys = output_keys(spec.runner.task) if spec.runner.task else None
         self._must_check = spec.check_arguments and keys is None
         self._recorder = Recorder(
@@ -118,20 +128,30 @@ class Run:
             results=[self._results[index] for index in sorted(self._results)],
             stop_reason=self._stop_reason,
             unsaved=len(unsaved),
-            error=self._recorder.error,
+            refusals=self._recorder.reasons,
+            error=self._recorder.error or self._fatal,
         )
 
-    @property
-    def done(self) -> int:
-        """Units that are finished and safe."""
-        return len(self._results)
-
-    def budget_exceeded(self, executed: Executed | None) -> None:
-        """Stop: the budget is spent. The unit that found out will run again on resume."""
+    def budget_exceeded(self) -> None:
+        """Stop: a metric found the budget spent. It will run again on resume."""
         self._stop("budget")
-        if executed is not None:
-            for record in executed.spans:
-                self._spec.late.emit(record)
+
+    def ends_with(self, executed: Executed) -> bool:
+        """Stop, and return true, if a task failed for a reason that concerns the whole run.
+
+        Then the unit is not counted as a failure, and will run again on resume.
+        """
+        error = executed.exception
+        if find_cause(error, BudgetExceededError) is not None:
+            self._stop("budget")
+        elif error is not None and self._spec.is_fatal is not None and self._spec.is_fatal(error):
+            self._fatal = error
+            self._stop("fatal")
+        else:
+            return False
+        for record in executed.spans:
+            self._spec.late.emit(record)
+        return True
 
     def _deliver(self, finished: Finished) -> None:
         if self._must_check and finished.result.error is None:
@@ -166,8 +186,12 @@ class Run:
     def _on_durable(self, batch: Sequence[Finished]) -> None:
         self._keep(batch)
         results = [finished.result for finished in batch]
-        for listener in self._spec.listeners:
-            listener.finished(results)
+        for listener in tuple(self._listeners):
+            try:
+                listener.finished(results)
+            except Exception as error:  # noqa: BLE001 - the run outlives whoever looks on
+                self._listeners.remove(listener)
+                logger.warning("progress is no longer shown: %s: %s", type(error).__name__, error)
 
     def _on_failure(self, _: StorageError) -> None:
         self._stop("storage")

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import marshal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import cast
@@ -19,7 +18,7 @@ from opik_eval.engine.scoring import (
     score_concurrently,
     score_inline,
 )
-from opik_eval.engine.task import Task, checked_output, is_async, name_of
+from opik_eval.engine.task import Task, checked_output, is_async
 from opik_eval.engine.trial import enter_trial
 from opik_eval.engine.units import Executed, Finished, Scored, WorkUnit
 from opik_eval.errors import MetricError, TaskError
@@ -29,11 +28,10 @@ from opik_eval.tracing.capture import error_info_of, snapshot
 from opik_eval.tracing.context import (
     CollectingSink,
     Sink,
-    SpanState,
     TraceState,
-    start_span,
     trace_scope,
 )
+from opik_eval.tracing.litellm_callback import await_calls, wait_for_calls
 from opik_eval.tracing.tracer import process_tracer
 from opik_eval.tracing.tree import build_tree
 
@@ -84,7 +82,6 @@ class UnitRunner:
         self.labels = labels
         self.timeout_seconds = timeout_seconds
         self._fallback = fallback
-        self._task_name = name_of(task) if task is not None else ""
         self._is_tracked = bool(getattr(task, "opik_tracked", False))
         self.is_async = task is not None and is_async(task)
 
@@ -102,14 +99,18 @@ class UnitRunner:
         enter_trial(unit.trial)
         call = cast("Callable[[dict[str, object]], object]", self.task)
         trace, sink = self._open_trace(unit)
+        output: Mapping[str, object] | None
+        failure: BaseException | None = None
         started = time.perf_counter()
         try:
-            with trace_scope(trace), self._task_span(unit) as span:
+            with trace_scope(trace):
                 output = checked_output(call(_private_copy(unit.item)), call)
-                _record_output(output, trace, span)
+                _record_output(output, trace)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - user code; one item's failure
-            return self._failure(unit, error, trace, sink, time.perf_counter() - started)
-        return self._success(unit, output, trace, sink, time.perf_counter() - started)
+            failure, output = error, None
+        seconds = time.perf_counter() - started
+        wait_for_calls(trace)
+        return self._executed(unit, output, failure, trace, sink, seconds)
 
     async def aexecute(self, unit: WorkUnit) -> Executed:
         """Run the task of a unit on the running loop. Never raises what the task raises."""
@@ -118,24 +119,27 @@ class UnitRunner:
         enter_trial(unit.trial)
         call = cast("Callable[[dict[str, object]], asyncio.Future[object]]", self.task)
         trace, sink = self._open_trace(unit)
+        output: Mapping[str, object] | None
+        failure: BaseException | None = None
         started = time.perf_counter()
         try:
-            with trace_scope(trace), self._task_span(unit) as span:
+            with trace_scope(trace):
                 async with asyncio.timeout(self.timeout_seconds):
                     output = checked_output(await call(_private_copy(unit.item)), call)
-                _record_output(output, trace, span)
+                _record_output(output, trace)
         except TimeoutError as error:
-            reason = self._timed_out(error, time.perf_counter() - started)
-            return self._failure(unit, reason, trace, sink, time.perf_counter() - started)
+            failure, output = self._timed_out(error, time.perf_counter() - started), None
         except (Exception, SystemExit) as error:  # noqa: BLE001 - user code; one item's failure
-            return self._failure(unit, error, trace, sink, time.perf_counter() - started)
-        return self._success(unit, output, trace, sink, time.perf_counter() - started)
+            failure, output = error, None
+        seconds = time.perf_counter() - started
+        await await_calls(trace)
+        return self._executed(unit, output, failure, trace, sink, seconds)
 
     def expire(self, unit: WorkUnit, seconds: float) -> Finished:
         """Return the result of a unit whose thread did not come back in time."""
         trace, sink = self._open_trace(unit)
         error = self._timed_out(None, seconds)
-        return self.finish(self._unscored(self._failure(unit, error, trace, sink, seconds)))
+        return self.finish(self._unscored(self._executed(unit, None, error, trace, sink, seconds)))
 
     def score(self, executed: Executed) -> Scored:
         """Run the metrics one after the other in the calling thread."""
@@ -176,15 +180,6 @@ class UnitRunner:
         trace.tags = self.labels.tags
         return trace, sink
 
-    @contextlib.contextmanager
-    def _task_span(self, unit: WorkUnit) -> Iterator[SpanState | None]:
-        if self._is_tracked:
-            yield None
-            return
-        with start_span(self._task_name) as span:
-            span.input = unit.dataset_item.data
-            yield span
-
     def _timed_out(self, cause: BaseException | None, seconds: float) -> BaseException:
         limit = self.timeout_seconds
         if cause is not None and (limit is None or seconds < limit):
@@ -199,34 +194,24 @@ class UnitRunner:
         output = cast("Mapping[str, object]", stored.output if stored else {})
         return Executed(unit, output, None, None, None, [], (stored and stored.task_seconds) or 0.0)
 
-    def _success(
+    def _executed(
         self,
         unit: WorkUnit,
-        output: Mapping[str, object],
+        output: Mapping[str, object] | None,
+        failure: BaseException | None,
         trace: TraceState,
         sink: CollectingSink,
         seconds: float,
     ) -> Executed:
+        error = None if failure is None else error_info_of(failure)
+        trace.update(error_info=error)
         trace.end()
-        return Executed(unit, output, None, None, trace, sink.take(), seconds)
-
-    def _failure(
-        self,
-        unit: WorkUnit,
-        error: BaseException,
-        trace: TraceState,
-        sink: CollectingSink,
-        seconds: float,
-    ) -> Executed:
-        info = error_info_of(error)
-        trace.update(error_info=info)
-        trace.end()
-        return Executed(unit, None, error, info, trace, sink.take(), seconds)
+        return Executed(unit, output, failure, error, trace, sink.take(), seconds)
 
     def _inputs(self, executed: Executed) -> ScoringInputs | MetricError:
         span = None
         if self.scoring.wants_span:
-            span = _tree_maker(executed)
+            span = _tree_maker(executed, is_tracked=self._is_tracked)
         try:
             return self.scoring.merge(executed.unit.item, executed.output or {}, span)
         except MetricError as error:
@@ -254,20 +239,19 @@ def _private_copy(item: Mapping[str, object]) -> dict[str, object]:
 
     Items are plain JSON types, which ``marshal`` copies exactly and faster than anything else.
     """
-    copied: dict[str, object] = marshal.loads(marshal.dumps(item))
+    copied: dict[str, object] = marshal.loads(marshal.dumps(cast("dict[str, str]", item)))
     return copied
 
 
-def _record_output(output: Mapping[str, object], trace: TraceState, span: SpanState | None) -> None:
-    recorded = snapshot(output)
-    for state in (trace, span):
-        if state is not None and state.output is None:
-            state.output = recorded
-        elif state is not None:  # the task has said something of its own: merge
-            state.update(output=recorded)
+def _record_output(output: object, trace: TraceState) -> None:
+    if trace.output is None:
+        trace.output = snapshot(output)
+    else:  # the task has said something of its own: merge
+        trace.update(output=output)
 
 
-def _tree_maker(executed: Executed) -> Callable[[], object]:
+def _tree_maker(executed: Executed, *, is_tracked: bool) -> Callable[[], object]:
+    """Return a function that makes the span tree of the task: its own span, or else the trace."""
     made: list[object] = []
 
     def make() -> object:
@@ -279,7 +263,7 @@ def _tree_maker(executed: Executed) -> Callable[[], object]:
                 )
             spans = [record for record in executed.spans if isinstance(record, Span)]
             tree = build_tree(executed.trace.record(), spans)
-            made.append(tree.spans[0] if tree.spans else tree)  # the span of the task itself
+            made.append(tree.spans[0] if is_tracked and tree.spans else tree)
         return made[0]
 
     return make

@@ -11,27 +11,33 @@ import asyncio
 import contextvars
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from opik_eval.engine.gate import Gate, is_rate_limit
+from opik_eval.engine.failures import InterruptError, is_being_cancelled, is_rate_limit, lost
+from opik_eval.engine.gate import Gate
 from opik_eval.engine.runner import UnitRunner
 from opik_eval.engine.scoring import ran_out_of_budget
 from opik_eval.engine.threads import DaemonThreads
-from opik_eval.engine.units import Deliver, Executed, Feed, Finished, Scored, WorkUnit
-from opik_eval.errors import BudgetExceededError
+from opik_eval.engine.units import Deliver, Executed, Feed, Scored, WorkUnit
 
 _GATE_POLL_SECONDS = 0.02
 _WATCH_FRACTION = 0.1
 _GROWTH_SECONDS = 0.002
+_LONGEST_PAUSE_SECONDS = 0.05
 
 
 class Control(Protocol):
     """What a scheduler tells the run."""
 
-    def budget_exceeded(self, executed: Executed | None) -> None:
-        """The budget is spent; ``executed`` is the task that found out, if it was a task."""
+    def budget_exceeded(self) -> None:
+        """A metric found the budget spent."""
+        ...
+
+    def ends_with(self, executed: Executed) -> bool:
+        """Tell whether the failure of a task ends the run; then the unit is not delivered."""
         ...
 
 
@@ -71,93 +77,80 @@ class Scheduling:
 class _Scoring:
     """Scores executed units on the loop, many at once, within ``scoring_slots``."""
 
-    def __init__(self, shared: Scheduling, threads: DaemonThreads) -> None:
+    def __init__(
+        self, shared: Scheduling, threads: DaemonThreads, group: asyncio.TaskGroup
+    ) -> None:
         self._shared = shared
         self._threads = threads
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._group = group
         self.slots = threading.Semaphore(shared.scoring_slots)
 
     def start(self, executed: Executed, context: contextvars.Context) -> None:
         """Score a unit in the background; the caller holds a slot, which is given back."""
-        loop = asyncio.get_running_loop()
-        task = loop.create_task(self._score(executed), context=context)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def drain(self) -> None:
-        """Wait until everything started is delivered; raise what went wrong inside."""
-        while self._tasks:
-            await asyncio.gather(*self._tasks)
-
-    def cancel(self) -> None:
-        """Give up what is being scored."""
-        for task in self._tasks:
-            task.cancel()
+        task = self._group.create_task(self._score(executed), context=context)
+        task.add_done_callback(lambda _: self.slots.release())
 
     async def _score(self, executed: Executed) -> None:
         try:
             scored = await self._shared.runner.ascore(executed, self._threads)
-            conclude(self._shared, scored)
-        finally:
-            self.slots.release()
+        except asyncio.CancelledError as error:
+            if is_being_cancelled():
+                raise
+            raise RuntimeError("a metric has cancelled the task that runs it") from error
+        conclude(self._shared, scored)
 
 
 def conclude(shared: Scheduling, scored: Scored) -> None:
     """Deliver a scored unit and report a spent budget."""
     shared.deliver(shared.runner.finish(scored))
     if ran_out_of_budget(scored.scores):
-        shared.control.budget_exceeded(None)
-
-
-def stopped_by_budget(shared: Scheduling, executed: Executed) -> bool:
-    """Tell, and report, that a task stopped because the budget is spent: no failure of the item."""
-    error = executed.exception
-    while error is not None and not isinstance(error, BudgetExceededError):
-        error = error.__cause__
-    if error is None:
-        return False
-    shared.control.budget_exceeded(executed)
-    return True
+        shared.control.budget_exceeded()
 
 
 async def run_in_threads(shared: Scheduling) -> None:
     """Run a feed of synchronous units to its end."""
-    threads = DaemonThreads(shared.metric_threads, name="opik-eval-metric")
-    scoring = _Scoring(shared, threads)
-    pool = _TaskThreads(shared, scoring)
-    try:
-        await pool.run()
-        await scoring.drain()
-    finally:
-        pool.abandon()
-        scoring.cancel()
-        threads.shutdown(wait=False)
+    async with _scoring_of(shared) as (scoring, group):
+        await _TaskThreads(shared, scoring).run(group)
 
 
 async def run_on_loop(shared: Scheduling) -> None:
     """Run a feed of asynchronous units to its end."""
+    async with _scoring_of(shared) as (scoring, group):
+        for _ in range(_count(shared)):
+            group.create_task(_work_on_loop(shared, scoring))
+
+
+@asynccontextmanager
+async def _scoring_of(shared: Scheduling) -> AsyncIterator[tuple[_Scoring, asyncio.TaskGroup]]:
+    """Wait on leaving until all units are scored; whatever breaks, inside or there, ends it all."""
     threads = DaemonThreads(shared.metric_threads, name="opik-eval-metric")
-    scoring = _Scoring(shared, threads)
-    count = shared.workers if shared.total is None else min(shared.workers, shared.total)
     try:
         async with asyncio.TaskGroup() as group:
-            for _ in range(max(count, 1)):
-                group.create_task(_work_on_loop(shared, scoring))
-        await scoring.drain()
+            yield _Scoring(shared, threads, group), group
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None
     finally:
-        scoring.cancel()
+        shared.feed.shut()
+        shared.gate.open()
         threads.shutdown(wait=False)
 
 
+def _count(shared: Scheduling) -> int:
+    return max(shared.workers if shared.total is None else min(shared.workers, shared.total), 1)
+
+
 async def _work_on_loop(shared: Scheduling, scoring: _Scoring) -> None:
-    loop = asyncio.get_running_loop()
-    while (unit := shared.feed.next()) is not None:
+    while True:
         while not shared.gate.try_enter():
             await asyncio.sleep(_GATE_POLL_SECONDS)
+        unit = shared.feed.next()
+        if unit is None:
+            shared.gate.leave()
+            return
         context = shared.context.copy()
-        executed = await loop.create_task(shared.runner.aexecute(unit), context=context)
+        executed = await _execute_on_loop(shared.runner, unit, context)
         shared.gate.leave(rate_limited=is_rate_limit(executed.exception))
-        if stopped_by_budget(shared, executed):
+        if executed.exception is not None and shared.control.ends_with(executed):
             return
         if executed.output is None or shared.runner.scoring.is_inline:
             conclude(shared, context.run(shared.runner.score, executed))
@@ -165,6 +158,36 @@ async def _work_on_loop(shared: Scheduling, scoring: _Scoring) -> None:
         while not scoring.slots.acquire(blocking=False):
             await asyncio.sleep(_GATE_POLL_SECONDS)
         scoring.start(executed, context)
+
+
+async def _execute_on_loop(
+    runner: UnitRunner, unit: WorkUnit, context: contextvars.Context
+) -> Executed:
+    started = time.perf_counter()
+    running = asyncio.create_task(_interruptible(runner, unit), context=context)
+    try:
+        return await running
+    except asyncio.CancelledError as error:
+        if is_being_cancelled():
+            raise
+        return lost(unit, error, time.perf_counter() - started)  # cancelled by the task itself
+
+
+async def _interruptible(runner: UnitRunner, unit: WorkUnit) -> Executed:
+    try:
+        return await runner.aexecute(unit)
+    except KeyboardInterrupt as error:
+        raise InterruptError("a task raised KeyboardInterrupt") from error
+
+
+def _execute(runner: UnitRunner, unit: WorkUnit) -> Executed:
+    started = time.perf_counter()
+    try:
+        return runner.execute(unit)
+    except KeyboardInterrupt as error:
+        raise InterruptError("a task raised KeyboardInterrupt") from error
+    except BaseException as error:  # noqa: BLE001 - user code, such as an asyncio.run that ended
+        return lost(unit, error, time.perf_counter() - started)
 
 
 class _TaskThreads:
@@ -177,44 +200,44 @@ class _TaskThreads:
         self._done = asyncio.Event()
         self._lock = threading.Lock()
         self._alive = 0
-        self._finished = 0
         self._running: dict[int, tuple[WorkUnit, float]] = {}
-        self._abandoned = False
+        self._is_over = False
         self._failure: BaseException | None = None
+        # Sums over finished units; an estimate is enough, so they are kept without a lock.
+        self._finished = 0
+        self._wall_seconds = 0.0
+        self._cpu_seconds = 0.0
 
-    async def run(self) -> None:
-        """Start the threads and wait for the last one."""
+    async def run(self, group: asyncio.TaskGroup) -> None:
+        """Start the threads and wait for the last one, or for an error of any."""
         self._start()
-        grow = asyncio.create_task(self._grow())
-        watch = asyncio.create_task(self._watch()) if self._shared.runner.timeout_seconds else None
+        helpers = [group.create_task(self._grow())]
+        if self._shared.runner.timeout_seconds is not None:
+            helpers.append(group.create_task(self._watch()))
         try:
             await self._done.wait()
         finally:
-            grow.cancel()
-            if watch is not None:
-                watch.cancel()
+            self._is_over = True
+            for helper in helpers:
+                helper.cancel()
         if self._failure is not None:
             raise self._failure
 
-    def abandon(self) -> None:
-        """Let threads that still run a task end by themselves, unheard."""
-        self._abandoned = True
-
     async def _grow(self) -> None:
-        """Start more threads while those that run cannot keep up.
+        """Start all threads as soon as tasks turn out to wait for something.
 
         Tasks that do nothing but compute hold the interpreter, and many threads would only get in
-        each other's way: one thread is enough as long as it finishes units all the time.
+        each other's way: for them one thread is enough.
         """
-        total = self._shared.total
-        limit = self._shared.workers if total is None else min(self._shared.workers, total)
-        finished = 0
-        while self._alive < limit:
-            await asyncio.sleep(_GROWTH_SECONDS)
-            if self._finished - finished < self._alive:
+        limit, pause = _count(self._shared), _GROWTH_SECONDS
+        while self._alive < limit and self._shared.feed.is_open:
+            finished, wall, cpu = self._finished, self._wall_seconds, self._cpu_seconds
+            await asyncio.sleep(pause)
+            waits = self._cpu_seconds - cpu < (self._wall_seconds - wall) / 2
+            if waits or self._finished - finished < self._alive:
                 for _ in range(limit - self._alive):
                     self._start()
-            finished = self._finished
+            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
     def _start(self) -> None:
         with self._lock:
@@ -228,6 +251,7 @@ class _TaskThreads:
         except BaseException as error:  # noqa: BLE001 - a defect of ours must end the run, not hang it
             self._failure = error
             self._shared.feed.shut()
+            self._to_loop(self._done.set)
         self._leave()
 
     def _leave(self) -> None:
@@ -247,19 +271,24 @@ class _TaskThreads:
             return False
         context = shared.context.copy()
         thread = threading.get_ident()
+        used = time.thread_time()
         self._running[thread] = (unit, time.perf_counter())
-        executed = context.run(shared.runner.execute, unit)
+        executed = context.run(_execute, shared.runner, unit)
         if self._running.pop(thread, None) is None:
             return self._forget()  # the watch has given this unit up and started another thread
+        self._cpu_seconds += time.thread_time() - used
+        self._wall_seconds += executed.seconds
         shared.gate.leave(rate_limited=is_rate_limit(executed.exception))
-        if self._abandoned or stopped_by_budget(shared, executed):
+        if self._is_over:
+            return False
+        if executed.exception is not None and shared.control.ends_with(executed):
             return False
         if executed.output is None or shared.runner.scoring.is_inline:
             conclude(shared, context.run(shared.runner.score, executed))
         else:
             self._scoring.slots.acquire()
-            self._to_loop(lambda: self._scoring.start(executed, context))
-        self._finished += 1  # an estimate is enough: only the growth of the pool looks at it
+            self._to_loop(lambda: self._begin_scoring(executed, context))
+        self._finished += 1
         return True
 
     def _forget(self) -> bool:
@@ -267,11 +296,15 @@ class _TaskThreads:
             self._alive += 1  # _leave takes it off again; the watch has already counted us out
         return False
 
+    def _begin_scoring(self, executed: Executed, context: contextvars.Context) -> None:
+        if not self._is_over:
+            self._scoring.start(executed, context)
+
     def _to_loop(self, callback: Callable[[], None]) -> None:
         try:
             self._loop.call_soon_threadsafe(callback)
         except RuntimeError:
-            if not self._abandoned:  # the loop is closed: nobody waits for us any more
+            if not self._is_over:  # the loop is closed: nobody waits for us any more
                 raise
 
     async def _watch(self) -> None:
@@ -292,8 +325,4 @@ class _TaskThreads:
         with self._lock:
             self._alive -= 1
         self._shared.gate.leave()
-        finished: Finished = self._shared.runner.expire(unit, time.perf_counter() - started)
-        self._shared.deliver(finished)
-
-
-Flavour = Callable[[Scheduling], Coroutine[object, object, None]]
+        self._shared.deliver(self._shared.runner.expire(unit, time.perf_counter() - started))

@@ -5,12 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import time
-import traceback
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from traceback import format_exception
 from typing import cast
 
+from opik_eval.engine.failures import (
+    UNIT_FAILURES,
+    InterruptError,
+    find_cause,
+    is_being_cancelled,
+)
 from opik_eval.engine.task import is_async, name_of
 from opik_eval.errors import BudgetExceededError, ConfigError, MetricError, MissingArgumentError
 from opik_eval.metrics.base import (
@@ -113,10 +119,11 @@ class ScoringPlan:
 
     @property
     def is_inline(self) -> bool:
-        """True if running the scorers one after the other costs less than spreading them."""
-        if any(scorer.is_async for scorer in self.scorers):
-            return False
-        return sum(s.typical_seconds >= _FAST_SECONDS for s in self.scorers) <= 1
+        """True if the scorers take less time than it takes to spread them.
+
+        Slow ones would hold the thread of a task, and units would wait for their metrics.
+        """
+        return all(s.typical_seconds < _FAST_SECONDS and not s.is_async for s in self.scorers)
 
     def check(self, item: Mapping[str, object], output_keys: Iterable[str] | None) -> None:
         """Find arguments that nothing will supply.
@@ -176,7 +183,7 @@ class ScoringPlan:
     ) -> object:
         try:
             return target(merged)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise MetricError(
                 f"scoring_key_mapping[{argument!r}] raised {type(error).__name__}: {error}",
                 remedy=f"it was called with the keys {sorted(merged)}",
@@ -247,10 +254,11 @@ def _score_sync(scorer: Scorer, inputs: ScoringInputs) -> list[ScoreResult]:
     started = time.perf_counter()
     try:
         positional, named = inputs.for_scorer(scorer)
-        returned = scorer.function(*positional, **named)
-        return normalise(returned, name=scorer.name)
-    except Exception as error:  # noqa: BLE001 - user code; becomes a failed score
-        return [failed(scorer.name, error, traceback=traceback.format_exc())]
+        return _scores(scorer, scorer.function(*positional, **named))
+    except KeyboardInterrupt as error:
+        raise InterruptError(f"metric {scorer.name!r} raised KeyboardInterrupt") from error
+    except UNIT_FAILURES as error:
+        return [_failure(scorer, error)]
     finally:
         scorer.observe(time.perf_counter() - started)
 
@@ -259,9 +267,52 @@ async def _score_async(scorer: Scorer, inputs: ScoringInputs) -> list[ScoreResul
     try:
         positional, named = inputs.for_scorer(scorer)
         returned = await cast("Awaitable[object]", scorer.function(*positional, **named))
-        return normalise(returned, name=scorer.name)
-    except Exception as error:  # noqa: BLE001 - user code; becomes a failed score
-        return [failed(scorer.name, error, traceback=traceback.format_exc())]
+        return _scores(scorer, returned)
+    except KeyboardInterrupt as error:
+        raise InterruptError(f"metric {scorer.name!r} raised KeyboardInterrupt") from error
+    except UNIT_FAILURES as error:
+        if isinstance(error, asyncio.CancelledError) and is_being_cancelled():
+            raise
+        return [_failure(scorer, error)]
+
+
+def _scores(scorer: Scorer, returned: object) -> list[ScoreResult]:
+    scores = normalise(returned, name=scorer.name)
+    return scores if all(map(_is_well_typed, scores)) else [_tidied(score) for score in scores]
+
+
+def _is_well_typed(score: ScoreResult) -> bool:
+    metadata = score.metadata
+    return (
+        type(score.name) is str
+        and (score.reason is None or type(score.reason) is str)
+        and (score.category_name is None or type(score.category_name) is str)
+        and (metadata is None or (type(metadata) is dict and all(type(k) is str for k in metadata)))
+    )
+
+
+def _tidied(score: ScoreResult) -> ScoreResult:
+    """Return a score with texts where texts belong; metrics put exceptions and numbers there."""
+    metadata = score.metadata
+    if metadata is not None and not isinstance(metadata, Mapping):
+        raise MetricError(
+            f"metric {score.name!r} returned a ScoreResult whose metadata is a "
+            f"{type(metadata).__name__}",
+            remedy="pass a dict",
+        )
+    return ScoreResult(
+        str(score.name),
+        score.value,
+        None if score.reason is None else str(score.reason),
+        None if score.category_name is None else str(score.category_name),
+        None if metadata is None else {str(key): value for key, value in metadata.items()},
+        bool(score.scoring_failed),
+    )
+
+
+def _failure(scorer: Scorer, error: BaseException) -> ScoreResult:
+    spent = find_cause(error, BudgetExceededError)  # whatever the metric has wrapped it in
+    return failed(scorer.name, spent or error, traceback="".join(format_exception(error)))
 
 
 def _from_metric(metric: object) -> Scorer:

@@ -79,10 +79,13 @@ def output_keys(task: Task) -> frozenset[str] | None:
     """Return the keys of a task's output if its source shows them, else ``None``.
 
     Known when every ``return`` of the task gives a dict display with literal keys. It lets a
-    missing metric argument be found before the first task runs.
+    missing metric argument be found before the first task runs. Decorators other than ``@track``
+    may change what the function returns, so nothing is known of what they decorate.
     """
-    function = inspect.unwrap(task)
-    if not inspect.isfunction(function):
+    function: object = task
+    while str(getattr(function, "__globals__", {}).get("__name__")).startswith("opik_eval."):
+        function = getattr(function, "__wrapped__", None)
+    if not inspect.isfunction(function) or hasattr(function, "__wrapped__"):
         return None
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(function)))

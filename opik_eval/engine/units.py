@@ -117,6 +117,11 @@ class Feed:
             taken.append(unit)
         return taken
 
+    @property
+    def is_open(self) -> bool:
+        """True until the last unit is handed out or the feed is shut."""
+        return self._open
+
     def shut(self) -> None:
         """Hand out nothing more."""
         with self._lock:

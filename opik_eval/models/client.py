@@ -153,6 +153,11 @@ class ChatModel:
     clock: Clock = field(default_factory=SystemClock, repr=False)
     rng: random.Random = field(default_factory=random.Random, repr=False)
 
+    async def supports(self, feature: str) -> bool:
+        """Tell whether the provider offers a feature; see ``Transport.supports``."""
+        transport = self.transport or await transport_for(self._address)
+        return transport.supports(feature)
+
     async def generate(
         self,
         messages: Sequence[Message] | str,

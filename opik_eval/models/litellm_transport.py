@@ -22,8 +22,8 @@ from opik_eval.errors import ModelError
 from opik_eval.models.base import Completion, ModelRequest
 from opik_eval.models.endpoints import account_of, host_of
 from opik_eval.models.failures import CallSite, call_site
-from opik_eval.models.openai_format import Json, chat_arguments
 from opik_eval.models.naming import provider_of
+from opik_eval.models.openai_format import Json, chat_arguments
 from opik_eval.models.pricing import offers
 from opik_eval.models.replies import complete, vectors
 from opik_eval.models.streaming import CompletionStream
@@ -58,7 +58,7 @@ class LiteLLMTransport:
 
     Example:
         >>> LiteLLMTransport("anthropic/claude-sonnet-4-5", api_key="sk-secret").account
-        'anthropic#f5dbe4b4'
+        'anthropic#746b4ad1'
     """
 
     def __init__(self, model: str, **settings: object) -> None:
@@ -160,7 +160,7 @@ class LiteLLMTransport:
             raise self._site.timed_out(timeout_seconds) from error
         except ModelError:
             raise
-        except Exception as error:  # a model call raises what the SDKs below raise
+        except Exception as error:  # noqa: BLE001 - a model call raises what the SDKs below raise
             shown = "".join(traceback.format_exception(error))
             cause = None if self._site.hides(shown) else error
             raise self._translate(error, timeout_seconds) from cause
@@ -248,10 +248,7 @@ def _litellm() -> ModuleType:
 @cache
 def _parameters_of(model: str) -> frozenset[str]:
     """Return the names of OpenAI's parameters that litellm can hand to a model."""
-    try:
-        return frozenset(_litellm().get_supported_openai_params(model=model) or ())
-    except _litellm().BadRequestError:  # no such provider; sending will say so
-        return frozenset()
+    return frozenset(_litellm().get_supported_openai_params(model=model) or ())
 
 
 def _key_variable_of(model: str) -> str:

@@ -148,7 +148,11 @@ class LocalProcess:
             "cache_mib": self._options.cache_mib,
         }
         child = _Child()
-        answer = child.ask(order, self._options.start_timeout_seconds)
+        try:
+            answer = child.ask(order, self._options.start_timeout_seconds)
+        except BaseException:  # an interrupt while the weights load
+            child.bury()
+            raise
         if "address" not in answer:
             limit = self._options.start_timeout_seconds
             end = answer.get("error") or f"no answer within {limit:g} s or before its end"

@@ -123,7 +123,7 @@ def _takes_tools(address: str, api_key: str) -> bool:
     return bool(properties.get("chat_template_caps", {}).get("supports_tools"))
 
 
-def _die_with(parent_pid: int) -> None:
+def _die_with(parent_pid: int) -> None:  # pragma: no cover - only a child may call it
     """Ask the kernel to end this process with its parent, whatever this process is busy with.
 
     The end of standard input alone is noticed only between two steps of Python: loading weights
@@ -137,7 +137,7 @@ def _die_with(parent_pid: int) -> None:
         os._exit(1)
 
 
-def main() -> None:
+def main() -> None:  # pragma: no cover - runs in the child
     """Run the child process."""
     _die_with(int(sys.argv[1]))
     answers = os.fdopen(os.dup(1), "wb")
@@ -146,5 +146,5 @@ def main() -> None:
     os._exit(status)  # the library's own teardown can hang, and there is nothing to save
 
 
-if __name__ == "__main__":
+if __name__ == "__main__":  # pragma: no cover - runs in the child
     main()

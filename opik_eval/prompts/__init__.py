@@ -1,1 +1,64 @@
-"""prompts."""
+"""Templates and chat messages: placeholders, rendering, content parts.
+
+Names are resolved on first use, so that importing this package loads none of its modules.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from opik_eval.prompts.messages import (
+        audio_part,
+        file_part,
+        image_part,
+        message_placeholders,
+        render_messages,
+        text_part,
+        to_text,
+        validate_messages,
+        video_part,
+    )
+    from opik_eval.prompts.template import placeholders, render
+
+_HOME = {
+    "audio_part": "messages",
+    "file_part": "messages",
+    "image_part": "messages",
+    "message_placeholders": "messages",
+    "placeholders": "template",
+    "render": "template",
+    "render_messages": "messages",
+    "text_part": "messages",
+    "to_text": "messages",
+    "validate_messages": "messages",
+    "video_part": "messages",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
+__all__ = [
+    "audio_part",
+    "file_part",
+    "image_part",
+    "message_placeholders",
+    "placeholders",
+    "render",
+    "render_messages",
+    "text_part",
+    "to_text",
+    "validate_messages",
+    "video_part",
+]

@@ -5,14 +5,29 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
+from pydantic_core import core_schema
 
 
 def _as_utc(moment: datetime) -> datetime:
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
-UtcDatetime = Annotated[datetime, AfterValidator(_as_utc)]
+class _Utc:
+    """Lets times that are in UTC already pass in compiled code; the others are converted."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(
+        cls, source: object, handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        in_utc = core_schema.datetime_schema(tz_constraint=0)
+        converted = core_schema.no_info_after_validator_function(
+            _as_utc, core_schema.datetime_schema()
+        )
+        return core_schema.union_schema([in_utc, converted], mode="left_to_right")
+
+
+UtcDatetime = Annotated[datetime, _Utc]
 """An aware time in UTC; a naive one is taken as UTC."""
 
 

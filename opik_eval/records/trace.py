@@ -31,7 +31,8 @@ class Trace(Record):
 
     Attributes:
         ttft_seconds: Time to the first token of the answer.
-        source: Who made it: ``sdk``, ``experiment``, ``optimization``, ``evaluator``, ``playground``.
+        source: Who made it: ``sdk``, ``experiment``, ``optimization``, ``evaluator`` or
+            ``playground``.
     """
 
     id: str
@@ -55,7 +56,7 @@ class Span(Record):
     """One step of a trace.
 
     Attributes:
-        usage: Token counts by kind; ``prompt_tokens``, ``completion_tokens``, ``total_tokens`` first.
+        usage: Token counts by kind, such as ``prompt_tokens`` and ``total_tokens``.
         cost_usd: What the step cost; ``None`` = unknown, never 0 for unknown.
     """
 

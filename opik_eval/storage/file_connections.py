@@ -8,7 +8,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 from urllib.parse import quote
@@ -20,7 +20,9 @@ from opik_eval.storage.schema import is_current, migrate
 from opik_eval.storage.sql_functions import register_functions
 
 _RETRY_SECONDS = 0.02
-_CACHE_KIB = 32_768
+_WRITER_CACHE_KIB = 32_768
+_READER_CACHE_KIB = 4_096
+_IDLE_READERS = 8
 _LOG_LIMIT_BYTES = 64 << 20
 
 
@@ -46,6 +48,8 @@ class Connections:
     """Changes in a child process: what was leased before the fork belongs to the parent."""
     write_lock: threading.Lock
     """Held by whoever uses the writer."""
+    state_lock: threading.Lock
+    """Held for moments around counters and clocks."""
     _idle: deque[sqlite3.Connection]
     _writer: sqlite3.Connection | None
 
@@ -71,7 +75,8 @@ class Connections:
         try:
             return self._idle.pop()
         except IndexError:
-            return self._open()
+            with explained(self.path):
+                return self._open(_READER_CACHE_KIB)
 
     def give_back(self, connection: sqlite3.Connection, generation: object) -> None:
         """Return a leased connection to the pool.
@@ -83,9 +88,12 @@ class Connections:
         if generation is not self.generation:
             _inherited.append(connection)
             return
-        self._idle.append(connection)
+        if len(self._idle) < _IDLE_READERS:
+            self._idle.append(connection)
+        else:
+            connection.close()
         if self.is_closed:
-            self._close_idle()
+            self._close_readers()
 
     def writer(self) -> sqlite3.Connection:
         """Return the writing connection; call it and use it only under ``write_lock``."""
@@ -97,7 +105,7 @@ class Connections:
                 remedy="put the file back or open the storage again; nothing was written",
             )
         if self._writer is None:
-            self._writer = self._open()
+            self._writer = self._open(_WRITER_CACHE_KIB)
         return self._writer
 
     def close(self) -> None:
@@ -121,6 +129,7 @@ class Connections:
     def _reset(self) -> None:
         self.generation = object()
         self.write_lock = threading.Lock()
+        self.state_lock = threading.Lock()
         self._idle = deque()
         self._writer = None
 
@@ -128,10 +137,14 @@ class Connections:
         if self._writer is not None:
             self._writer.close()
             self._writer = None
-        while self._idle:
-            self._idle.pop().close()
+        self._close_readers()
 
-    def _open(self) -> sqlite3.Connection:
+    def _close_readers(self) -> None:
+        with suppress(IndexError):  # other threads may take some of them meanwhile
+            while True:
+                self._idle.pop().close()
+
+    def _open(self, cache_kib: int) -> sqlite3.Connection:
         connection = sqlite3.connect(
             f"file:{quote(str(self.path))}?{self._mode}",
             uri=True,
@@ -142,7 +155,7 @@ class Connections:
         )
         try:
             connection.execute("PRAGMA synchronous = FULL")
-            connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+            connection.execute(f"PRAGMA cache_size = -{cache_kib}")
             connection.execute(f"PRAGMA journal_size_limit = {_LOG_LIMIT_BYTES}")
         except sqlite3.Error:
             connection.close()
@@ -157,12 +170,12 @@ class Connections:
             Whether the file uses write-ahead logging.
         """
         try:
-            connection = self._open()
+            connection = self._open(_READER_CACHE_KIB)
         except sqlite3.OperationalError as error:
             if not self._is_frozen(error):
                 raise
             self._mode = "immutable=1"
-            connection = self._open()
+            connection = self._open(_READER_CACHE_KIB)
         with closing(connection):
             current = is_current(connection, self.path)
             found = _choose_journal(connection, journal, self._busy_timeout_seconds)
@@ -183,14 +196,15 @@ class Connections:
 
 
 def _create_folder(path: Path) -> None:
-    if path.is_dir():
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        is_folder = path.is_dir()
+    except OSError as error:
+        raise os_failure(error, path.parent) from error
+    if is_folder:
         raise UnavailableError(
             f"{path} is a folder", remedy=f"name a file, such as {path / 'opik.db'}"
         )
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise os_failure(error, path.parent) from error
 
 
 def _choose_journal(connection: sqlite3.Connection, wanted: str, timeout_seconds: float) -> str:
@@ -227,11 +241,13 @@ def _identity(path: Path) -> tuple[int, int] | None:
 _EFFECTIVE_IDS = os.access in os.supports_effective_ids
 _all_connections: weakref.WeakSet[Connections] = weakref.WeakSet()
 _at_fork: list[Connections] = []
+_fork_lock = threading.Lock()
 _inherited: list[sqlite3.Connection] = []
 """Connections of a parent process: neither usable here nor safe to close, so they are kept."""
 
 
 def _before_fork() -> None:
+    _fork_lock.acquire()  # released below, in both processes
     _at_fork.extend(_all_connections)
     for connections in _at_fork:
         connections.before_fork()
@@ -240,6 +256,7 @@ def _before_fork() -> None:
 def _after_fork(*, in_child: bool) -> None:
     while _at_fork:
         _at_fork.pop().after_fork(in_child=in_child)
+    _fork_lock.release()
 
 
 os.register_at_fork(

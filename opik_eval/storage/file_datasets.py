@@ -192,10 +192,13 @@ class _Items:
         )
         positions: list[object] = []
         for item in items:
-            ((position,),) = self._rows(
-                "SELECT min(position) FROM dataset_items WHERE dataset_id = ? AND id = ?", item.id
+            known = self._rows(
+                "SELECT position FROM dataset_items WHERE dataset_id = ? AND id = ? LIMIT 1",
+                item.id,
             )
-            if position is None:
+            if known:
+                ((position,),) = known
+            else:
                 position, following = following, following + 1
             positions.append(position)
         return positions

@@ -17,6 +17,7 @@ from typing import Any, Generic, TypeVar, cast
 
 from pydantic import ValidationError
 
+from opik_eval.errors import StorageError
 from opik_eval.records import (
     Attachment,
     Dataset,
@@ -40,6 +41,7 @@ from opik_eval.storage.merge import project_key
 R = TypeVar("R", bound=Record)
 Row = tuple[Any, ...]
 """What SQLite gives and takes; the type of each place is that of its column."""
+Column = Sequence[Any]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -118,16 +120,16 @@ class RowCodec(Generic[R]):
             records: At least one.
             *own: The values of the table's ``own`` columns, one column after the other.
         """
-        columns: list[Sequence[object]] = self.columns_of(records)
+        columns: list[Column] = self.columns_of(records)
         return list(zip(*columns, *own, strict=True))
 
-    def columns_of(self, records: Sequence[R]) -> list[Sequence[object]]:
+    def columns_of(self, records: Sequence[R]) -> list[Column]:
         """Return the columns of fields and the computed ones; ``own`` ones are missing."""
-        columns: list[Sequence[object]] = [
+        columns: list[Column] = [
             *zip(*(self._values_of(vars(record)) for record in records), strict=True)
         ]
         for index, write in self._writers:
-            columns[index] = [None if value is None else write(value) for value in columns[index]]
+            columns[index] = write(columns[index])
         for index, name in self._defaults:
             columns[index] = [
                 value if name in record.model_fields_set else None
@@ -148,31 +150,46 @@ class RowCodec(Generic[R]):
         try:
             return self.table.kind.model_validate(named)
         except ValidationError:
-            return self.table.kind.model_validate(
-                {name: as_text(value) for name, value in named.items()}
-            )
+            return self._decode_texts(named)
 
-    def _writer(self, name: str) -> Callable[[object], object] | None:
-        if name in _NESTED:
-            return lambda value: self._write_payload(_as_dicts(value))
+    def _decode_texts(self, named: Mapping[str, object]) -> R:
+        texts = {name: as_text(value) for name, value in named.items()}
+        try:
+            return self.table.kind.model_validate(texts)
+        except ValidationError as error:
+            raise StorageError(
+                f"a row of {self.table.name} is no {self.table.kind.__name__}: {error}",
+                remedy="the file was changed by another program: restore it from a backup",
+            ) from error
+
+    def _writer(self, name: str) -> Callable[[Column], Column] | None:
         if name in STRUCTURED:
-            return self._write_payload
+            return self._write_nested if name in _NESTED else self._write_payloads
         if name in _TIMES:
-            return cast("Callable[[object], object]", to_microseconds)
+            return _write_times
         if name in _REALS:
-            return _write_real
-        return str if name == "type" else None
+            return _write_reals
+        return _write_texts if name == "type" else None
 
     def _reader(self, name: str) -> Callable[[object], object]:
         if name in _TIMES:
             return cast("Callable[[object], object]", from_microseconds)
         return partial(read_payload, self._blobs)
 
-    def _write_payload(self, value: object) -> object:
-        text = dumps(value)
-        if len(text) > self._limit:
-            return bytes.fromhex(self._blobs.put(text))
-        return text.decode()
+    def _write_nested(self, column: Column) -> Column:
+        return self._write_payloads([_as_dicts(value) for value in column])
+
+    def _write_payloads(self, column: Column) -> Column:
+        limit, put_aside = self._limit, self._put_aside
+        return [
+            None
+            if value is None
+            else (text.decode() if len(text := dumps(value)) <= limit else put_aside(text))
+            for value in column
+        ]
+
+    def _put_aside(self, text: bytes) -> bytes:
+        return bytes.fromhex(self._blobs.put(text))
 
 
 def read_payload(blobs: BlobStore, stored: object) -> object:
@@ -216,12 +233,23 @@ def json_array(values: Sequence[str]) -> str:
     return dumps(list(values)).decode()
 
 
-def _write_real(value: object) -> object:
-    return "NaN" if value != value else value  # noqa: PLR0124 - only NaN differs from itself
+def _write_times(column: Column) -> Column:
+    return [None if time is None else (time - _EPOCH) // _MICROSECOND for time in column]
+
+
+def _write_reals(column: Column) -> Column:
+    # Only NaN differs from itself.
+    return ["NaN" if value != value else value for value in column]  # noqa: PLR0124
+
+
+def _write_texts(column: Column) -> Column:
+    return [None if value is None else str(value) for value in column]
 
 
 def _as_dicts(value: object) -> object:
     """Return a record, or a tuple of them, as dictionaries of what is not ``None``."""
+    if value is None:
+        return None
     if isinstance(value, tuple):
         return [_as_dicts(member) for member in value]
     return {name: field for name, field in vars(value).items() if field is not None}

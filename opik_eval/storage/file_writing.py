@@ -7,7 +7,6 @@ over. Only if some were, the batch is looked at again, and those are merged one 
 from __future__ import annotations
 
 import sqlite3
-import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -48,7 +47,6 @@ class RecordWriter:
         self._database = database
         self._mergers = {kind: RowMerger(codec) for kind, codec in codecs.items()}
         self._clock = ArrivalClock()
-        self._clock_lock = threading.Lock()
         self._known_projects: set[str] = set()
 
     def write(self, records: Iterable[Writable]) -> None:
@@ -73,11 +71,12 @@ class RecordWriter:
                 if kind in batches:
                     _check_names(connection, self._mergers[kind], batches[kind])
         self._known_projects |= projects
-        self.written += sum(map(len, batches.values()))
+        with self._database.state_lock:
+            self.written += sum(map(len, batches.values()))
 
     def now(self) -> datetime:
         """Return the time of something that arrives now, later than all before."""
-        with self._clock_lock:
+        with self._database.state_lock:
             return self._clock.next()
 
     def _batches(self, records: Iterable[Writable]) -> dict[type[Record], list[Record]]:

@@ -7,7 +7,7 @@ cannot address every key. Every value and key of a filter is a bound parameter.
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -48,13 +48,14 @@ _SPANS_COST = (
     "FROM spans s WHERE s.trace_id = traces.id)"
 )
 _SPANS_USAGE = "(SELECT usage_sum(s.usage) FROM spans s WHERE s.trace_id = traces.id)"
+# CROSS JOIN keeps SQLite from walking through the scores of all spans for each trace.
 _SCORES: Mapping[tuple[TracedEntity, str], str] = MappingProxyType(
     {
         ("trace", "feedback_scores"): "feedback_scores f WHERE f.entity_type = 'trace' "
         "AND f.entity_id = traces.id",
         ("span", "feedback_scores"): "feedback_scores f WHERE f.entity_type = 'span' "
         "AND f.entity_id = spans.id",
-        ("trace", "span_feedback_scores"): "spans s JOIN feedback_scores f "
+        ("trace", "span_feedback_scores"): "spans s CROSS JOIN feedback_scores f "
         "ON f.entity_type = 'span' AND f.entity_id = s.id WHERE s.trace_id = traces.id",
     }
 )
@@ -138,7 +139,7 @@ def _number(condition: Condition, column: str) -> Sql:
     if condition.operator == "is_not_empty":
         return f"({column} IS NOT NULL)", []
     # NaN is stored as a text, which SQL takes for greater than every number.
-    sql = f"ifnull(({column}) {condition.operator} ?, FALSE)"
+    sql = f"ifnull(({column}) {condition.operator} ? AND typeof({column}) <> 'text', FALSE)"
     return sql, [_bounded(condition.value)]
 
 
@@ -174,4 +175,4 @@ def _bounded(value: object) -> object:
     try:
         return float(value)
     except OverflowError:
-        return math.inf if value > 0 else -math.inf
+        return sys.float_info.max if value > 0 else -sys.float_info.max

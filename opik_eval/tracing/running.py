@@ -77,6 +77,10 @@ class RunningState:
         """Take a captured output; what was set explicitly stays and wins."""
         self.output = captured if self.output is None else merged(captured, self.output)
 
+    def store(self) -> None:
+        """Emit what is known so far; ``end`` emits it again, finished."""
+        self._emit()
+
     def _say(self, fields: Mapping[str, object]) -> None:
         """Change fields, and emit them where no later end does."""
         self._change(fields)

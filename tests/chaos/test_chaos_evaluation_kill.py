@@ -1,4 +1,4 @@
-"""kill -9 at any moment: resume gives the uninterrupted result and repeats nothing that is stored."""
+"""kill -9 at any moment: resume gives the uninterrupted result and repeats nothing stored."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def scores(tmp_path: Path) -> list[tuple[object, object]]:
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_kill_and_resume(tmp_path: Path) -> None:
-    """Killed at 30 seeded moments, the run ends as if it had not been; nothing stored runs again."""
+    """Killed at 30 seeded moments, a run ends as if it had not been; nothing stored runs again."""
     expected = [(n, float(n % 7 == n % 5)) for n in range(ITEMS)]
     seeds = random.Random(20)
     killed = 0

@@ -54,6 +54,30 @@ def test_import_is_late():
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
+def test_first_use_is_quiet():
+    """The first call loads litellm, within any time limit, and nothing is written anywhere."""
+    code = (
+        "import asyncio\n"
+        "from opik_eval.models.base import ModelRequest\n"
+        "from opik_eval.models.litellm_transport import LiteLLMTransport\n"
+        "from opik_eval.testing.fake_server import FakeServer\n"
+        "with FakeServer() as server:\n"
+        "    transport = LiteLLMTransport('openai/m', api_base=server.base_url, api_key='k')\n"
+        "    request = ModelRequest(model='openai/m', messages=[], timeout_seconds=2)\n"
+        "    assert asyncio.run(transport.send(request)).text == 'ok'\n"
+    )
+    run = [sys.executable, "-c", code]
+    done = subprocess.run(run, check=True, timeout=90, capture_output=True, text=True)
+    assert done.stdout + done.stderr == ""
+
+
+def test_time_limit_of_the_server_is_a_timeout(server):
+    """A 408 is a time-out like any other."""
+    server.script(failure(408, "too slow"))
+    with pytest.raises(errors.ModelTimeoutError):
+        send(server)
+
+
 def test_unsupported_parameter_is_named(server):
     """A parameter that the model does not take is an error with its name; nothing is sent."""
     with pytest.raises(errors.InvalidRequestError, match="logprobs") as caught:

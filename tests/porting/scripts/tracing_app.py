@@ -30,9 +30,11 @@ async def consume() -> list[str]:
 assert chat("hello", thread="t-1") == "HELLO"
 assert chat("again", thread="t-1") == "AGAIN"
 assert asyncio.run(consume()) == ["a", "b"]
-with opik.start_as_current_trace("job", project_name="shop") as trace:
-    with opik.start_as_current_span("step", type="tool") as span:
-        span.update(output={"ok": True})
+with (
+    opik.start_as_current_trace("job", project_name="shop"),
+    opik.start_as_current_span("step", type="tool") as span,
+):
+    span.update(output={"ok": True})
 opik.flush_tracker()
 
 manual = client.trace(name="manual", input={"q": 1}, tags=["x"])

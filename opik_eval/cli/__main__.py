@@ -1,0 +1,6 @@
+"""``python -m opik_eval.cli``: the command line."""
+
+from opik_eval.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,141 @@
+"""JSON values: when two of them are the same, and how parts of one are named."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Final, cast
+
+from opik_eval.metrics.structure import parse_json
+from opik_eval.serialization import dumps, to_jsonable
+
+_STEP = re.compile(r'\.?([^.\[\]]+)|\[(\d+)\]|\[("(?:[^"\\]|\\.)*")\]')
+_PLAIN_KEY = re.compile(r"[^.\[\]]+")
+
+
+class Missing:
+    """The type of ``MISSING``, which stands for what is not there (``None`` is JSON's null)."""
+
+    def __repr__(self) -> str:
+        return "nothing"
+
+
+MISSING: Final = Missing()
+
+
+def json_value(value: object) -> object:
+    """Return plain JSON types in which equal numbers are written alike (1.0 becomes 1).
+
+    Args:
+        value: A JSON text, or any value, which is turned into what JSON has for it.
+
+    Raises:
+        ValueError: A text is not JSON.
+
+    Example:
+        >>> json_value('{"n": 1.0}'), json_value((1, True))
+        ({'n': 1}, [1, True])
+    """
+    parsed = parse_json(value) if isinstance(value, str | bytes) else value
+    return _with_plain_numbers(to_jsonable(parsed))
+
+
+def same_json(one: object, other: object) -> bool:
+    """Tell whether two values say the same in JSON: 1 is 1.0 but not ``true``; order of keys apart.
+
+    Example:
+        >>> same_json({"a": 1, "b": 2.0}, {"b": 2, "a": 1}), same_json(1, True)
+        (True, False)
+    """
+    left, right = (_with_plain_numbers(to_jsonable(value)) for value in (one, other))
+    return dumps(left) == dumps(right)
+
+
+def find_path(value: object, path: str) -> object:
+    """Return the part of a value at a path, or ``MISSING``.
+
+    Args:
+        value: Plain JSON types.
+        path: Keys and indices: ``customer.name``, ``items[0].price``, ``["a key.with dots"].x``.
+            A key of the whole path's spelling goes first.
+
+    Example:
+        >>> find_path({"items": [{"price": 3}]}, "items[0].price")
+        3
+        >>> find_path({"items": []}, "items[0].price")
+        nothing
+    """
+    if isinstance(value, dict) and path in value:
+        return cast("object", value[path])
+    position = 0
+    while position < len(path):
+        step = _STEP.match(path, position)
+        if step is None:
+            return MISSING
+        value = _part(value, step)
+        position = step.end()
+    return value
+
+
+def leaves(value: object, path: str = "") -> Iterator[tuple[str, object]]:
+    """Yield the parts without parts of their own, with their paths.
+
+    Example:
+        >>> list(leaves({"a": [1, {}], "b.c": None}))
+        [('a[0]', 1), ('a[1]', {}), ('["b.c"]', None)]
+    """
+    if isinstance(value, dict) and value:
+        for key, part in value.items():
+            yield from leaves(part, path_of_key(path, key))
+    elif isinstance(value, list) and value:
+        for index, part in enumerate(cast("list[object]", value)):
+            yield from leaves(part, f"{path}[{index}]")
+    else:
+        yield path, value
+
+
+def path_of_key(path: str, key: str) -> str:
+    """Return the path of what an object at a path has under a key."""
+    if _PLAIN_KEY.fullmatch(key):
+        return f"{path}.{key}" if path else key
+    return f"{path}[{json.dumps(key)}]"
+
+
+def shown(value: object) -> str:
+    """Return a value as JSON text, short enough for a reason."""
+    if value is MISSING:
+        return repr(value)
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _part(value: object, step: re.Match[str]) -> object:
+    key, index, quoted = step.groups()
+    if index is not None:
+        is_there = isinstance(value, list) and int(index) < len(value)
+        return cast("list[object]", value)[int(index)] if is_there else MISSING
+    name = key if quoted is None else json.loads(quoted)
+    return cast("object", value.get(name, MISSING)) if isinstance(value, dict) else MISSING
+
+
+def _with_plain_numbers(value: object) -> object:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, dict):
+        return {key: _with_plain_numbers(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_with_plain_numbers(part) for part in cast("list[object]", value)]
+    return value
+
+
+__all__ = [
+    "MISSING",
+    "Missing",
+    "find_path",
+    "json_value",
+    "leaves",
+    "path_of_key",
+    "same_json",
+    "shown",
+]

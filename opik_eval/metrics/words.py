@@ -1,0 +1,66 @@
+"""Words and runs of words, in any script."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from opik_eval.metrics.text import fold
+
+Tokenizer = Callable[[str], Sequence[str]]
+"""Cuts a text into the units that a metric compares."""
+
+_ASCII_WORD = re.compile(r"[a-z0-9]+")
+_NO_LETTER = re.compile(r"[\W_]")
+# Thai, Lao, Tibetan, Myanmar, Khmer; kana, Han and their extensions.
+_UNSPACED = re.compile(
+    "[\u0e00-\u0eff\u0f00-\u0fff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u31f0-\u31ff"
+    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
+)
+
+
+def words(text: str) -> list[str]:
+    """Return the words of a text, case-folded, without punctuation.
+
+    A word is a run of letters, digits and the marks that belong to them; in scripts that do not put
+    spaces between words, each character stands for one. For ASCII texts this is the tokenizer of
+    the package rouge-score.
+
+    Example:
+        >>> words("It's naïve_2, 東京!")
+        ['it', 's', 'naïve', '2', '東', '京']
+    """
+    folded = fold(text, case_sensitive=False)
+    if folded.isascii():
+        return _ASCII_WORD.findall(folded)
+    return _NO_LETTER.sub(_mark_or_space, _UNSPACED.sub(r" \g<0> ", folded)).split()
+
+
+def lowercase_split(text: str) -> list[str]:
+    """Return what stands between spaces, in lower case: Opik's tokenizer for most metrics.
+
+    Example:
+        >>> lowercase_split("The cat sat.")
+        ['the', 'cat', 'sat.']
+    """
+    return unicodedata.normalize("NFC", text).lower().split()
+
+
+def ngrams(tokens: Sequence[str], size: int) -> Counter[tuple[str, ...]]:
+    """Count the runs of ``size`` tokens.
+
+    Example:
+        >>> ngrams(["to", "be", "to", "be"], 2)[("to", "be")]
+        2
+    """
+    return Counter(zip(*(tokens[start:] for start in range(size)), strict=False))
+
+
+def _mark_or_space(found: re.Match[str]) -> str:
+    character = found[0]
+    return character if unicodedata.category(character).startswith("M") else " "
+
+
+__all__ = ["Tokenizer", "lowercase_split", "ngrams", "words"]
