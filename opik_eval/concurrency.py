@@ -89,7 +89,7 @@ def run_sync(start: Callable[[], Coroutine[object, object, T]]) -> T:
         if tasks:
             tasks[0].cancel()
         else:
-            outcome.cancel()
+            outcome.set_exception(asyncio.CancelledError())
 
     try:
         loop.call_soon_threadsafe(launch)

@@ -126,7 +126,22 @@ class MissingArgumentError(MetricError):
 
 
 class JudgeError(OpikEvalError):
-    """A judge could not reach a verdict."""
+    """A judge could not reach a verdict.
+
+    Args:
+        metadata: What is known about the attempt all the same, such as prompt versions and cost;
+            kept with the failed score.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        remedy: str | None = None,
+        metadata: Mapping[str, object] | None = None,
+    ) -> None:
+        super().__init__(message, remedy=remedy)
+        self.metadata = metadata or {}
 
 
 class ParseError(JudgeError):
@@ -135,10 +150,18 @@ class ParseError(JudgeError):
     Args:
         message: What does not fit.
         reply: The reply as it came.
+        metadata: As in ``JudgeError``.
     """
 
-    def __init__(self, message: str, *, reply: str, remedy: str | None = None) -> None:
-        super().__init__(message, remedy=remedy)
+    def __init__(
+        self,
+        message: str,
+        *,
+        reply: str,
+        remedy: str | None = None,
+        metadata: Mapping[str, object] | None = None,
+    ) -> None:
+        super().__init__(message, remedy=remedy, metadata=metadata)
         self.reply = reply
 
 

@@ -169,7 +169,7 @@ def _plain(value: object, depth: int, above: set[int]) -> object:
         return _leaf(value)
     identities = [*map(id, forms)]
     if not above.isdisjoint(identities):
-        return f"<{kind.__name__} within itself>"
+        return f"<{kind.__name__} that contains itself>"
     if depth == _MAX_DEPTH:
         return f"<{kind.__name__} inside {_MAX_DEPTH} others>"
     above.update(identities)

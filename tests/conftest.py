@@ -1,4 +1,4 @@
-"""What all tests share: no network but loopback, no settings of the machine, a store of their own."""
+"""What all tests share: only loopback, no settings of the machine, a store of their own."""
 
 from __future__ import annotations
 

@@ -11,7 +11,14 @@ import click
 from opik_eval.cli.demo_metrics import Accuracy, Unparsed
 from opik_eval.cli.execution import demo_dataset
 from opik_eval.cli.exits import DONE, INCOMPLETE, code_for
-from opik_eval.cli.output import common_options, open_store, result_as_dict, show_json, show_text
+from opik_eval.cli.output import (
+    command_line,
+    common_options,
+    open_store,
+    result_as_dict,
+    show_json,
+    show_text,
+)
 from opik_eval.datasets.demo import INTENTS, demonstration_prompt, instruction_prompt
 from opik_eval.errors import ConfigError
 from opik_eval.evaluation import evaluate_prompt
@@ -41,7 +48,7 @@ class _Demo:
     def run(self, name: str, prompt: Sequence[Mapping[str, object]]) -> EvaluationResult:
         """Evaluate one prompt."""
         click.echo(f"{name} is running ...", err=True)
-        return evaluate_prompt(
+        result = evaluate_prompt(
             demo_dataset("test", self.storage),
             prompt,
             EMBEDDED_MODEL,
@@ -53,6 +60,9 @@ class _Demo:
             storage=self.storage,
             verbose=0 if self.quiet else 1,
         )
+        if not self.quiet:
+            click.echo()
+        return result
 
 
 @click.command("demo")
@@ -95,19 +105,17 @@ def demo_command(items: int | None, storage: str | None, as_json: bool) -> int:
         )
     else:
         _show(comparison)
-        option = "" if storage is None else f" --storage {storage}"
         click.echo(
             f"\nTook {seconds:.0f} s. Where to look next:\n"
-            f"  opik-eval list{option}\n"
-            f"  opik-eval show {a.experiment_id}{option}\n"
-            f"  opik-eval compare {a.experiment_id} {b.experiment_id}{option}\n"
+            f"  {command_line('list')}\n"
+            f"  {command_line('show', a.experiment_id)}\n"
+            f"  {command_line('compare', a.experiment_id, b.experiment_id)}\n"
             "  docs/quickstart.md: the same with data, prompts and metrics of your own"
         )
     return DONE if code_for(a) == code_for(b) == DONE else INCOMPLETE
 
 
 def _show(comparison: Comparison) -> None:
-    click.echo()
     show_text(
         lambda width, ascii_only: comparison_text(
             comparison, width=width, ascii_only=ascii_only, max_items=_SHOWN_CHANGES

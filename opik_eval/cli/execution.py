@@ -13,7 +13,7 @@ from typing import cast
 import click
 
 from opik_eval.cli.exits import DONE, code_for
-from opik_eval.cli.output import result_as_dict, show_json
+from opik_eval.cli.output import command_line, result_as_dict, show_json
 from opik_eval.cli.run_file import RunFile
 from opik_eval.datasets.dataset import Dataset, from_items
 from opik_eval.errors import ConfigError, OpikEvalError
@@ -50,22 +50,19 @@ def execute(
     options["verbose"] = 0 if as_json else 1
     if resume is not None:
         options["resume"] = resume
-    metrics = [_metric(run, index) for index in range(len(run.metrics))]
     source = _dataset(run, storage) if dataset is None else dataset
     with _working_directory_importable(), _quiet(as_json):
-        if run.task is not None:
-            return evaluate(source, _task(run, run.task), metrics, **options)
-        with _located(run, "model"):
-            model = get_model(run.model, api_base=run.api_base)
-        return evaluate_prompt(
-            source,
-            run.prompt or "",
-            model,
-            metrics,
-            model_parameters=run.model_parameters,
-            template_type=run.template_type,
-            **options,
-        )
+        metrics = [_metric(run, index) for index in range(len(run.metrics))]
+        try:
+            return _evaluate(run, source, metrics, options)
+        except KeyboardInterrupt:
+            again = (
+                ("resume", resume)
+                if isinstance(resume, str)
+                else ("run", run.origin.name, "--resume")
+            )
+            click.echo(f"go on with: {command_line(*again)}", err=True)
+            raise
 
 
 def conclude(result: EvaluationResult, *, as_json: bool) -> int:
@@ -74,12 +71,27 @@ def conclude(result: EvaluationResult, *, as_json: bool) -> int:
         show_json(result_as_dict(result))
     code = code_for(result)
     if code != DONE:
-        click.echo(
-            f"incomplete: 'opik-eval show {result.experiment_id}' tells what failed, "
-            f"'opik-eval resume {result.experiment_id}' goes on",
-            err=True,
-        )
+        show, resume = (command_line(w, result.experiment_id) for w in ("show", "resume"))
+        click.echo(f"incomplete; what failed: {show}\ngo on with: {resume}", err=True)
     return code
+
+
+def _evaluate(
+    run: RunFile, dataset: object, metrics: list[BaseMetric], options: EvaluateOptions
+) -> EvaluationResult:
+    if run.task is not None:
+        return evaluate(dataset, _task(run, run.task), metrics, **options)
+    with _located(run, "model"):
+        model = get_model(run.model, api_base=run.api_base)
+    return evaluate_prompt(
+        dataset,
+        run.prompt or "",
+        model,
+        metrics,
+        model_parameters=run.model_parameters,
+        template_type=run.template_type,
+        **options,
+    )
 
 
 def _options(run: RunFile) -> EvaluateOptions:
@@ -124,7 +136,7 @@ def _metric(run: RunFile, index: int) -> BaseMetric:
             remedy="write one list entry for each metric",
         )
     ((name, arguments),) = named.items()
-    with _working_directory_importable(), _located(run, "metrics", index):
+    with _located(run, "metrics", index):
         return get_metric(name, **(arguments or {}))
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import shlex
 import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 import click
@@ -21,6 +23,7 @@ from opik_eval.storage.opening import open_storage
 P = ParamSpec("P")
 T = TypeVar("T")
 
+PROGRAM = "opik-eval"
 _WIDEST = 120
 
 _storage_option = click.option(
@@ -41,6 +44,23 @@ def common_options(function: Callable[P, T]) -> Callable[P, T]:
 def examples(*lines: str) -> str:
     """Return the end of a command's help; a backspace keeps click from filling lines."""
     return "\n".join(["\b", "Examples:" if len(lines) > 1 else "Example:", *lines])
+
+
+def command_line(*words: str) -> str:
+    """Return a command to suggest; it uses the store that the current command was told to use."""
+    storage = click.get_current_context().params.get("storage")
+    option = () if storage is None else ("--storage", str(storage))
+    return shlex.join([_program(), *words, *option])
+
+
+def _program() -> str:
+    """Return how the user can call this program: by its path, if no search path leads to it."""
+    started = Path(sys.argv[0])
+    if started.name != PROGRAM or shutil.which(PROGRAM):
+        return PROGRAM
+    started = started.absolute()
+    here = Path.cwd()
+    return str(started.relative_to(here) if started.is_relative_to(here) else started)
 
 
 @contextmanager

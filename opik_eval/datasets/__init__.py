@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         get_dataset,
         get_or_create_dataset,
     )
+    from opik_eval.datasets.demo import load_demo
     from opik_eval.datasets.items import as_row
     from opik_eval.datasets.loaders import read_rows
     from opik_eval.datasets.sampling import RandomDatasetSampler, Sampler
@@ -33,6 +34,7 @@ _HOME = {
     "from_items": "dataset",
     "get_dataset": "dataset",
     "get_or_create_dataset": "dataset",
+    "load_demo": "demo",
     "read_rows": "loaders",
 }
 
@@ -61,5 +63,6 @@ __all__ = [
     "from_items",
     "get_dataset",
     "get_or_create_dataset",
+    "load_demo",
     "read_rows",
 ]

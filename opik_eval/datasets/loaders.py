@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
 
+from opik_eval.datasets.hugging_face import PREFIX, load_hugging_face
 from opik_eval.errors import DatasetError
 from opik_eval.serialization import loads
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Row = dict[str, object]
-HUGGING_FACE_PREFIX = "hf:"
 _MAX_CELL_CHARACTERS = 1 << 30
 
 
@@ -44,7 +44,7 @@ def read_rows(source: object) -> Iterator[Row]:
         >>> list(read_rows([{"question": "2+2", "answer": "4"}]))
         [{'question': '2+2', 'answer': '4'}]
     """
-    if isinstance(source, str) and source.startswith(HUGGING_FACE_PREFIX):
+    if isinstance(source, str) and source.startswith(PREFIX):
         return _rows_of_mappings(load_hugging_face(source), source)
     if isinstance(source, str | os.PathLike):
         return read_file(Path(source))
@@ -122,25 +122,6 @@ def rows_of_frame(frame: pd.DataFrame) -> Iterator[Row]:
                 item = getattr(value, "item", None)
                 row[column] = item() if callable(item) else value
         yield row
-
-
-def load_hugging_face(name: str) -> Iterable[Mapping[str, object]]:
-    """Load a dataset of the Hugging Face hub by ``hf:NAME[:SPLIT]``, split ``test`` by default.
-
-    Raises:
-        DatasetError: It cannot be loaded (unknown name, no network, several splits).
-    """
-    import datasets
-
-    repository, _, split = name.removeprefix(HUGGING_FACE_PREFIX).partition(":")
-    try:
-        loaded = datasets.load_dataset(repository, split=split or "test")
-    except Exception as error:  # the library raises errors of many kinds, its own and others'
-        raise DatasetError(
-            f"cannot load {name!r} from the Hugging Face hub: {error}",
-            remedy="check name, split and network; a local copy can be passed as an object or file",
-        ) from error
-    return cast("Iterable[Mapping[str, object]]", loaded)
 
 
 def _rows_of_mappings(source: Iterable[object], where: str) -> Iterator[Row]:

@@ -45,9 +45,9 @@ class ItemSource(ABC):
         """Return the same items as they are now, whatever becomes of the dataset."""
         return self
 
+    @abstractmethod
     def __len__(self) -> int:
         """Return the number of items."""
-        return sum(1 for _ in self.records())
 
     def __iter__(self) -> Iterator[Row]:
         """Yield the items as dicts."""

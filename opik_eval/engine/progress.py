@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -128,6 +129,8 @@ class ProgressBar:
             console=self._console or Console(stderr=True),
             auto_refresh=False,
             transient=True,
+            # What tasks print would else go to the terminal even where standard output is a file.
+            redirect_stdout=sys.stdout is not None and sys.stdout.isatty(),
         )
         if not self._progress.console.is_terminal:
             self._progress = None

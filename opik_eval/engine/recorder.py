@@ -1,30 +1,32 @@
-"""Durable first, counted after: one thread commits finished units in batches."""
+"""Durable first, counted after: finished units are committed in batches."""
 
 from __future__ import annotations
 
 import threading
-from collections import deque
 from collections.abc import Callable, Sequence
 
 from opik_eval.engine.units import Finished
 from opik_eval.errors import ConflictError, StorageError
 from opik_eval.storage.base import Storage, Writable
 
-_BATCH_UNITS = 512
-_LINGER_SECONDS = 0.05
-_MAX_WAITING = 1024
+BATCH_UNITS = 512
+_LINGER_SECONDS = 0.02
+_LONGEST_LINGER_SECONDS = 0.2
+_STREAM_UNITS = 32
 
 
 class Recorder:
     """Writes finished units to the store and reports them once they are safe.
 
-    ``add`` may be called from any thread; it blocks when the store cannot keep up, so memory stays
-    bounded. A batch is one transaction, so a unit is stored whole or not at all. A unit that the
-    store refuses is set aside; the rest of its batch is written.
+    ``add`` may be called from any thread. A thread of the recorder's own writes what has gathered
+    for a moment; when units come so fast that a batch is full before, the thread that filled it
+    writes it. So the store sets the pace, memory stays bounded, and fast tasks do not compete with
+    a second thread for the interpreter. A batch is one transaction, so a unit is stored whole or
+    not at all. A unit that the store refuses is set aside; the rest of its batch is written.
 
     Args:
         storage: Where to.
-        on_durable: Receives each batch after it is committed; called from the recorder's thread.
+        on_durable: Receives each batch after it is committed, one call at a time.
         on_failure: Receives the error when the store fails for good; nothing is written after it.
     """
 
@@ -38,8 +40,9 @@ class Recorder:
         self._storage = storage
         self._on_durable = on_durable
         self._on_failure = on_failure
-        self._waiting: deque[Finished] = deque()
+        self._waiting: list[Finished] = []
         self._changed = threading.Condition()
+        self._writing = threading.Lock()
         self._closing = False
         self._error: StorageError | None = None
         self._refused: list[Finished] = []
@@ -48,13 +51,14 @@ class Recorder:
         self._thread.start()
 
     def add(self, finished: Finished) -> None:
-        """Hand over a finished unit."""
+        """Hand over a finished unit; may write a batch before it returns."""
         with self._changed:
-            while len(self._waiting) >= _MAX_WAITING and not (self._error or self._closing):
-                self._changed.wait()
             self._waiting.append(finished)
-            if len(self._waiting) == 1 or len(self._waiting) >= _BATCH_UNITS:
+            count = len(self._waiting)
+            if count == 1:
                 self._changed.notify_all()
+        if count >= BATCH_UNITS and self._error is None:
+            self._write_waiting()
 
     def close(self) -> list[Finished]:
         """Write what is left, stop, and return what could not be written."""
@@ -75,20 +79,28 @@ class Recorder:
         return tuple(dict.fromkeys(self._reasons))
 
     def _run(self) -> None:
-        while self._error is None and (batch := self._next_batch()):
-            self._store(batch)
+        while self._gather():
+            self._write_waiting()
 
-    def _next_batch(self) -> list[Finished]:
+    def _gather(self) -> bool:
+        """Wait for units to write; return False when there is nothing more to do."""
         with self._changed:
-            while not self._waiting and not self._closing:
-                self._changed.wait()
-            if not self._closing and len(self._waiting) < _BATCH_UNITS:
-                # A moment's patience turns many small transactions into one.
-                self._changed.wait(_LINGER_SECONDS)
-            count = min(len(self._waiting), _BATCH_UNITS)
-            batch = [self._waiting.popleft() for _ in range(count)]
-            self._changed.notify_all()
-            return batch
+            self._changed.wait_for(lambda: self._waiting or self._closing)
+            lingered = 0.0
+            while not self._closing and lingered < _LONGEST_LINGER_SECONDS:
+                before = len(self._waiting)
+                self._changed.wait_for(lambda: self._closing, _LINGER_SECONDS)
+                lingered += _LINGER_SECONDS
+                if len(self._waiting) - before < _STREAM_UNITS:
+                    break  # a moment's patience is enough; no stream is about to fill the batch
+            return self._error is None and bool(self._waiting or not self._closing)
+
+    def _write_waiting(self) -> None:
+        with self._writing:
+            with self._changed:
+                batch, self._waiting = self._waiting, []
+            if batch:
+                self._store(batch)
 
     def _store(self, batch: Sequence[Finished]) -> None:
         """Write a batch: at once, or by halves down to the units that are refused."""
@@ -112,7 +124,8 @@ class Recorder:
 
     def _fail(self, batch: Sequence[Finished], error: StorageError) -> None:
         with self._changed:
-            self._waiting.extendleft(reversed(batch))
+            is_first = self._error is None
+            self._waiting[:0] = batch
             self._error = error
-            self._changed.notify_all()
-        self._on_failure(error)
+        if is_first:
+            self._on_failure(error)

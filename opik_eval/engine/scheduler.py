@@ -19,7 +19,7 @@ from typing import Protocol
 from opik_eval.engine.failures import InterruptError, is_being_cancelled, is_rate_limit, lost
 from opik_eval.engine.gate import Gate
 from opik_eval.engine.runner import UnitRunner
-from opik_eval.engine.scoring import ran_out_of_budget
+from opik_eval.engine.scoring import all_failed, ran_out_of_budget
 from opik_eval.engine.threads import DaemonThreads
 from opik_eval.engine.units import Deliver, Executed, Feed, Scored, WorkUnit
 
@@ -27,6 +27,8 @@ _GATE_POLL_SECONDS = 0.02
 _WATCH_FRACTION = 0.1
 _GROWTH_SECONDS = 0.002
 _LONGEST_PAUSE_SECONDS = 0.05
+_BUSY_SHARE = 0.7
+_LONG_SECONDS = 0.02
 
 
 class Control(Protocol):
@@ -88,7 +90,18 @@ class _Scoring:
     def start(self, executed: Executed, context: contextvars.Context) -> None:
         """Score a unit in the background; the caller holds a slot, which is given back."""
         task = self._group.create_task(self._score(executed), context=context)
-        task.add_done_callback(lambda _: self.slots.release())
+        task.add_done_callback(lambda ended: self._ended(ended, executed))
+
+    def give_up(self, executed: Executed) -> None:
+        """Deliver a unit with its output alone, so that a resumed run has only to score it."""
+        runner = self._shared.runner
+        scores = all_failed(runner.scoring, InterruptError("interrupted before it was scored"))
+        self._shared.deliver(runner.finish(Scored(executed, scores, 0.0, None)))
+
+    def _ended(self, task: asyncio.Task[None], executed: Executed) -> None:
+        self.slots.release()
+        if task.cancelled():
+            self.give_up(executed)
 
     async def _score(self, executed: Executed) -> None:
         try:
@@ -203,10 +216,6 @@ class _TaskThreads:
         self._running: dict[int, tuple[WorkUnit, float]] = {}
         self._is_over = False
         self._failure: BaseException | None = None
-        # Sums over finished units; an estimate is enough, so they are kept without a lock.
-        self._finished = 0
-        self._wall_seconds = 0.0
-        self._cpu_seconds = 0.0
 
     async def run(self, group: asyncio.TaskGroup) -> None:
         """Start the threads and wait for the last one, or for an error of any."""
@@ -224,17 +233,19 @@ class _TaskThreads:
             raise self._failure
 
     async def _grow(self) -> None:
-        """Start all threads as soon as tasks turn out to wait for something.
+        """Start all threads as soon as tasks turn out to wait, or to take long.
 
-        Tasks that do nothing but compute hold the interpreter, and many threads would only get in
-        each other's way: for them one thread is enough.
+        Short tasks that do nothing but compute hold the interpreter, and many threads would only
+        get in each other's way: for them one thread is enough.
         """
         limit, pause = _count(self._shared), _GROWTH_SECONDS
         while self._alive < limit and self._shared.feed.is_open:
-            finished, wall, cpu = self._finished, self._wall_seconds, self._cpu_seconds
+            wall, cpu = time.perf_counter(), time.process_time()
             await asyncio.sleep(pause)
-            waits = self._cpu_seconds - cpu < (self._wall_seconds - wall) / 2
-            if waits or self._finished - finished < self._alive:
+            now = time.perf_counter()
+            is_idle = time.process_time() - cpu < _BUSY_SHARE * (now - wall)
+            starts = [started for _, started in list(self._running.values())]
+            if is_idle or any(now - started > _LONG_SECONDS for started in starts):
                 for _ in range(limit - self._alive):
                     self._start()
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
@@ -271,13 +282,10 @@ class _TaskThreads:
             return False
         context = shared.context.copy()
         thread = threading.get_ident()
-        used = time.thread_time()
         self._running[thread] = (unit, time.perf_counter())
         executed = context.run(_execute, shared.runner, unit)
         if self._running.pop(thread, None) is None:
             return self._forget()  # the watch has given this unit up and started another thread
-        self._cpu_seconds += time.thread_time() - used
-        self._wall_seconds += executed.seconds
         shared.gate.leave(rate_limited=is_rate_limit(executed.exception))
         if self._is_over:
             return False
@@ -288,7 +296,6 @@ class _TaskThreads:
         else:
             self._scoring.slots.acquire()
             self._to_loop(lambda: self._begin_scoring(executed, context))
-        self._finished += 1
         return True
 
     def _forget(self) -> bool:
@@ -297,7 +304,9 @@ class _TaskThreads:
         return False
 
     def _begin_scoring(self, executed: Executed, context: contextvars.Context) -> None:
-        if not self._is_over:
+        if self._is_over:
+            self._scoring.give_up(executed)
+        else:
             self._scoring.start(executed, context)
 
     def _to_loop(self, callback: Callable[[], None]) -> None:
@@ -322,7 +331,6 @@ class _TaskThreads:
             return  # it came back just now
         unit, started = entry
         self._start()
-        with self._lock:
-            self._alive -= 1
         self._shared.gate.leave()
         self._shared.deliver(self._shared.runner.expire(unit, time.perf_counter() - started))
+        self._leave()  # in the name of the thread that is stuck

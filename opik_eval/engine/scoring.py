@@ -62,13 +62,17 @@ class Scorer:
         names = (*self.arguments.required, *self.arguments.optional)
         return "task_span" in names
 
+    @property
+    def is_new(self) -> bool:
+        """True if it has not been called yet."""
+        return self.typical_seconds == float("inf")
+
     def observe(self, seconds: float) -> None:
         """Learn how long a call takes."""
-        known = self.typical_seconds
-        if known == float("inf"):
+        if self.is_new:
             self.typical_seconds = seconds
         else:
-            self.typical_seconds = known + _SMOOTHING * (seconds - known)
+            self.typical_seconds += _SMOOTHING * (seconds - self.typical_seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +125,11 @@ class ScoringPlan:
     def is_inline(self) -> bool:
         """True if the scorers take less time than it takes to spread them.
 
-        Slow ones would hold the thread of a task, and units would wait for their metrics.
+        Slow ones would hold the thread of a task, and units would wait for their metrics. One that
+        has not been called yet gets the benefit of the doubt, if it is alone.
         """
-        return all(s.typical_seconds < _FAST_SECONDS and not s.is_async for s in self.scorers)
+        slow = [s for s in self.scorers if s.is_async or s.typical_seconds >= _FAST_SECONDS]
+        return not slow or (len(slow) == 1 and slow[0].is_new and not slow[0].is_async)
 
     def check(self, item: Mapping[str, object], output_keys: Iterable[str] | None) -> None:
         """Find arguments that nothing will supply.

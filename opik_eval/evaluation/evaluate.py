@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Unpack
 
-from opik_eval.evaluation.conduct import aconduct, conduct, show
+from opik_eval.evaluation.conduct import aconduct, conduct
+from opik_eval.evaluation.job import storage_for
 from opik_eval.evaluation.options import EvaluateOptions, resolve
 from opik_eval.evaluation.preparation import prepare
 from opik_eval.experiments.result import EvaluationResult
@@ -54,7 +55,8 @@ def evaluate(
         1.0
     """
     resolved = resolve(options, function="evaluate")
-    return conduct(prepare(dataset, task, scoring_metrics, resolved))
+    with storage_for(resolved, dataset) as storage:
+        return conduct(prepare(storage, dataset, task, scoring_metrics, resolved))
 
 
 async def aevaluate(
@@ -72,7 +74,5 @@ async def aevaluate(
         **options: See ``EvaluateOptions``.
     """
     resolved = resolve(options, function="aevaluate")
-    job = prepare(dataset, task, scoring_metrics, resolved)
-    result = await aconduct(job)
-    show(job, result)
-    return result
+    with storage_for(resolved, dataset) as storage:
+        return await aconduct(prepare(storage, dataset, task, scoring_metrics, resolved))

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Unpack
 
 from opik_eval.datasets.dataset import as_row, from_items
 from opik_eval.engine.task import check_task, output_keys
-from opik_eval.evaluation.conduct import Job, conduct, make_task_key
-from opik_eval.evaluation.options import ErrorTolerance, EvaluateOptions, resolve
+from opik_eval.evaluation.conduct import conduct
+from opik_eval.evaluation.job import Job, late_target, storage_for
+from opik_eval.evaluation.options import OF_EXPERIMENT, ErrorTolerance, EvaluateOptions, resolve
 from opik_eval.evaluation.preparation import make_labels, make_scoring
 from opik_eval.evaluation.selection import select_items
 from opik_eval.experiments.result import EvaluationResultOnDictItems
 from opik_eval.storage.opening import open_storage
 
-_WITHOUT = (
-    "experiment_name",
-    "experiment_name_prefix",
-    "experiment_config",
-    "experiment_tags",
-    "experiment_type",
-    "resume",
-    "prompt",
-    "prompts",
-)
+logger = logging.getLogger("opik_eval.evaluation")
+
+_WITHOUT = (*OF_EXPERIMENT, "experiment_scoring_functions", "resume")
 
 
 def evaluate_on_dict_items(
@@ -65,17 +60,21 @@ def evaluate_on_dict_items(
     selection = select_items(source, resolved)
     if resolved["error_tolerance"] < ErrorTolerance.ALL_SCORING_ERRORS:
         scoring.check(as_row(next(selection.items())), output_keys(checked))
-    result = conduct(
-        Job(
-            storage=open_storage(resolved.get("storage")),
-            selection=selection,
-            experiment=None,
-            task=checked,
-            task_key=make_task_key(checked),
-            scoring=scoring,
-            metrics_key="",
-            labels=make_labels(None, "", resolved),
-            options=resolved,
+    with storage_for(resolved) as storage:
+        labels = make_labels(None, "", resolved, storage=storage, selection=selection)
+        result = conduct(
+            Job(
+                storage=storage,
+                selection=selection,
+                experiment=None,
+                task=checked,
+                scoring=scoring,
+                labels=labels,
+                options=resolved,
+                late=late_target(storage, resolved),
+            )
         )
-    )
+    for warning in [result.stop_reason, *result.warnings]:
+        if warning is not None:  # the result has no place for it
+            logger.warning("%s", warning)
     return EvaluationResultOnDictItems(result.test_results, result.higher_is_better)

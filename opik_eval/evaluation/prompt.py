@@ -8,17 +8,28 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from opik_eval.engine.trial import current_trial
-from opik_eval.errors import ConfigError, PromptError
+from opik_eval.errors import (
+    AuthenticationError,
+    ConfigError,
+    InvalidRequestError,
+    ModelUnavailableError,
+    PromptError,
+)
 from opik_eval.evaluation.conduct import conduct
+from opik_eval.evaluation.job import storage_for
 from opik_eval.evaluation.options import EvaluateOptions, resolve
 from opik_eval.evaluation.preparation import prepare
 from opik_eval.experiments.result import EvaluationResult
-from opik_eval.models.client import get_model
+from opik_eval.models.client import ChatModel, get_model
+from opik_eval.models.endpoints import find_endpoint, takes_direct_path
+from opik_eval.models.local import unavailable_reason
 from opik_eval.prompts.messages import message_placeholders, render_messages
 from opik_eval.records import TemplateType
 
 if TYPE_CHECKING:
     from opik_eval.models.base import Model
+
+_WRONG_PLACE = (301, 302, 303, 307, 308, 404, 405)
 
 Template = str | Sequence[Mapping[str, object]]
 
@@ -29,30 +40,46 @@ class PromptTask:
 
     Attributes:
         messages: Chat messages with placeholders.
-        model_name: Full name of the model.
+        model: The model, or its full name.
         parameters: Sampling parameters.
         template_type: Language of the placeholders.
+        has_replied: The model has answered at least once.
     """
 
     messages: tuple[Mapping[str, object], ...]
-    model_name: str
+    model: Model | str
     parameters: Mapping[str, object] = field(default_factory=dict)
     template_type: TemplateType = "mustache"
-    _model: Model | None = field(default=None, repr=False, compare=False)
+    has_replied: bool = field(default=False, repr=False, compare=False)
+    _found: Model | None = field(default=None, init=False, repr=False, compare=False)
 
     __name__ = "prompt"
 
     def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_model": None}
+        # Another process finds a named model by itself; one that was given travels as it is.
+        return {**self.__dict__, "_found": None}
 
     async def __call__(self, item: dict[str, object]) -> dict[str, object]:
         """Return the rendered messages as ``input`` and the model's reply as ``output``."""
-        if self._model is None:
-            self._model = get_model(self.model_name)
+        if self._found is None:
+            self._found = get_model(self.model)
         rendered = render_messages(self.messages, item, type=self.template_type)
-        call = partial(self._model.generate, rendered, repeat=current_trial())
+        call = partial(self._found.generate, rendered, repeat=current_trial())
         completion = await call(**cast("dict[str, Any]", dict(self.parameters)))
+        self.has_replied = True
         return {"input": rendered, "output": completion.text}
+
+    def is_fatal(self, error: BaseException) -> bool:
+        """Tell whether a call failed for a reason that every other call would meet as well.
+
+        That is so if there is no key or no such model; and if a server cannot be reached that has
+        not answered once.
+        """
+        if isinstance(error, AuthenticationError | ConfigError):
+            return True
+        if isinstance(error, InvalidRequestError):
+            return error.status in _WRONG_PLACE
+        return isinstance(error, ModelUnavailableError) and not self.has_replied
 
 
 def evaluate_prompt(
@@ -82,24 +109,56 @@ def evaluate_prompt(
     Raises:
         PromptError: The template names a field that the first item does not have.
         ConfigError: There is no model of that name.
+        ModelError: The model cannot be called at all: its key is missing or refused, its server
+            does not know it or cannot be reached. What was done before is in ``partial_result``.
     """
     resolved = resolve(options, function="evaluate_prompt")
     chosen = get_model(model)
+    check_callable(chosen)
     task = PromptTask(
         messages=_as_messages(messages),
-        model_name=chosen.name,
+        model=chosen.name if model is None or isinstance(model, str) else chosen,
         parameters=dict(model_parameters or {}),
         template_type=template_type,
-        _model=chosen,
     )
     config: dict[str, object] = {"prompt_template": list(task.messages), "model": chosen.name}
     if task.parameters:
         config["model_parameters"] = dict(task.parameters)
-    call = cast("Callable[..., object]", task)
-    job = prepare(
-        dataset, call, scoring_metrics, resolved, config=config, check=lambda row: _check(task, row)
-    )
-    return conduct(job)
+    with storage_for(resolved, dataset) as storage:
+        job = prepare(
+            storage,
+            dataset,
+            cast("Callable[..., object]", task),
+            scoring_metrics,
+            resolved,
+            config=config,
+            check=lambda row: _check(task, row),
+            is_fatal=task.is_fatal,
+        )
+        return conduct(job)
+
+
+def check_callable(model: Model) -> None:
+    """Check, as far as that goes without a request, that a model can be called.
+
+    Raises:
+        AuthenticationError: Its provider wants a key, and there is none.
+        ConfigError: Nothing says where its server is.
+    """
+    if not isinstance(model, ChatModel) or model.transport is not None:
+        return
+    if model.name.startswith("local/") and model.api_base is None:
+        if reason := unavailable_reason(model.name):
+            raise ConfigError(f"{model.name} cannot run here", remedy=reason)
+        return
+    if not takes_direct_path(model.name, api_base=model.api_base):
+        return  # what litellm needs is known once it is called
+    endpoint = find_endpoint(model.name, api_base=model.api_base, api_key=model.api_key)
+    if endpoint.is_key_missing:
+        raise AuthenticationError(
+            f"{model.name} needs a key, and {endpoint.key_variable} is not set; nothing was sent",
+            remedy=f"set {endpoint.key_variable}, or pass a model: get_model(..., api_key=...)",
+        )
 
 
 def _as_messages(messages: Template) -> tuple[Mapping[str, object], ...]:

@@ -9,8 +9,10 @@ from opik_eval.datasets.dataset import pinned_dataset
 from opik_eval.engine.scoring import ScoringPlan
 from opik_eval.engine.units import WorkUnit
 from opik_eval.errors import ConfigError, NotFoundError
-from opik_eval.evaluation.conduct import Job, conduct, stored_items
+from opik_eval.evaluation.conduct import conduct
+from opik_eval.evaluation.job import Job, storage_for, stored_items
 from opik_eval.evaluation.options import (
+    OF_TASK,
     ErrorTolerance,
     EvaluateOptions,
     RescoreOptions,
@@ -20,20 +22,8 @@ from opik_eval.evaluation.preparation import make_labels, make_scoring
 from opik_eval.evaluation.selection import Selection
 from opik_eval.experiments.loading import get_experiment
 from opik_eval.experiments.result import EvaluationResult
-from opik_eval.records import DatasetItem, ExperimentItem
-from opik_eval.storage.opening import open_storage
-
-_WITHOUT = (
-    "experiment_name_prefix",
-    "nb_samples",
-    "dataset_item_ids",
-    "dataset_filter_string",
-    "dataset_sampler",
-    "trial_count",
-    "resume",
-    "executor",
-    "timeout_seconds",
-)
+from opik_eval.records import DatasetItem, Experiment, ExperimentItem
+from opik_eval.storage.base import Storage
 
 
 def evaluate_experiment(
@@ -62,14 +52,20 @@ def evaluate_experiment(
     resolved = resolve(
         cast("EvaluateOptions", options),
         function="evaluate_experiment",
-        without=_WITHOUT,
+        without=OF_TASK,
         aliases={"scoring_threads": "task_threads"},
     )
-    storage = open_storage(resolved.get("storage"))
-    experiment = get_experiment(storage, experiment_id or experiment_name)
     scoring = make_scoring(scoring_metrics, resolved)
     if not scoring.scorers:
         raise ConfigError("scoring_metrics is empty", remedy="pass at least one metric")
+    with storage_for(resolved) as storage:
+        experiment = get_experiment(storage, experiment_id or experiment_name)
+        return conduct(_job(storage, experiment, scoring, resolved))
+
+
+def _job(
+    storage: Storage, experiment: Experiment, scoring: ScoringPlan, options: EvaluateOptions
+) -> Job:
     source = pinned_dataset(storage, experiment.dataset_name, experiment.dataset_version_id)
     contents = {item.id: item for item in source.records()}
     units, warnings = _units(stored_items(storage, experiment.id), contents)
@@ -78,22 +74,21 @@ def evaluate_experiment(
             f"experiment {experiment.name!r} has no outputs to score",
             remedy="run it first, or resume it if all of its tasks failed",
         )
-    if resolved["error_tolerance"] < ErrorTolerance.ALL_SCORING_ERRORS:
+    if options["error_tolerance"] < ErrorTolerance.ALL_SCORING_ERRORS:
         _check(scoring, units[0])
-    resolved["project_name"] = resolved.get("project_name") or experiment.project_name
-    return conduct(
-        Job(
-            storage=storage,
-            selection=Selection(source, lambda: _items(units), len(units)),
-            experiment=experiment,
-            task=None,
-            scoring=scoring,
-            metrics_key="",
-            labels=make_labels(experiment, "", resolved),
-            options=resolved,
-            units=units,
-            warnings=warnings,
-        )
+    trials = 1 + max(unit.trial for unit in units)
+    options["trial_count"] = trials
+    selection = Selection(source, lambda: _items(units), len(units))
+    return Job(
+        storage=storage,
+        selection=selection,
+        experiment=experiment,
+        task=None,
+        scoring=scoring,
+        labels=make_labels(experiment, "", options, storage=storage, selection=selection),
+        options=options,
+        units=units,
+        warnings=warnings,
     )
 
 

@@ -7,22 +7,22 @@ from typing import Unpack, cast
 
 from opik_eval.datasets.dataset import pinned_dataset
 from opik_eval.evaluation.conduct import conduct
-from opik_eval.evaluation.options import EvaluateOptions, resolve
+from opik_eval.evaluation.job import storage_for
+from opik_eval.evaluation.options import OF_EXPERIMENT, EvaluateOptions, resolve
 from opik_eval.evaluation.preparation import prepare
 from opik_eval.experiments.loading import get_experiment
 from opik_eval.experiments.result import EvaluationResult
-from opik_eval.storage.opening import open_storage
+from opik_eval.records import Experiment
 
 _WITHOUT = (
-    "experiment_name",
-    "experiment_name_prefix",
-    "experiment_config",
+    *OF_EXPERIMENT,
     "nb_samples",
     "dataset_item_ids",
     "dataset_filter_string",
     "dataset_sampler",
     "trial_count",
     "seed",
+    "optimization_id",
     "resume",
 )
 
@@ -53,15 +53,21 @@ def evaluate_resume(
         DatasetError: Its dataset is gone.
     """
     resolved = resolve(options, function="evaluate_resume", without=_WITHOUT)
-    storage = open_storage(resolved.get("storage"))
-    experiment = get_experiment(storage, experiment_id)
+    with storage_for(resolved) as storage:
+        experiment = get_experiment(storage, experiment_id)
+        source = pinned_dataset(storage, experiment.dataset_name, experiment.dataset_version_id)
+        _restore(resolved, experiment)
+        return conduct(prepare(storage, source, task, scoring_metrics, resolved))
+
+
+def _restore(options: EvaluateOptions, experiment: Experiment) -> None:
+    """Set the options that define the experiment to what they were."""
     run = experiment.run or {}
-    source = pinned_dataset(storage, experiment.dataset_name, experiment.dataset_version_id)
     item_ids = run.get("item_ids")
-    resolved["trial_count"] = int(cast("int", run.get("trial_count") or 1))
-    resolved["resume"] = experiment.id
-    resolved["project_name"] = resolved.get("project_name") or experiment.project_name
-    resolved["storage"] = storage
+    options["trial_count"] = int(cast("int", run.get("trial_count") or 1))
+    options["seed"] = cast("int | None", run.get("seed"))
+    options["resume"] = experiment.id
+    options["optimization_id"] = experiment.optimization_id
+    options["experiment_type"] = experiment.type or options["experiment_type"]
     if isinstance(item_ids, list):
-        resolved["dataset_item_ids"] = [str(identifier) for identifier in item_ids]
-    return conduct(prepare(source, task, scoring_metrics, resolved))
+        options["dataset_item_ids"] = [str(identifier) for identifier in item_ids]

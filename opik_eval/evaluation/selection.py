@@ -6,7 +6,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-from opik_eval.datasets.dataset import Dataset, ItemSource, PinnedDataset, from_items, get_dataset
+from opik_eval.datasets.dataset import (
+    Dataset,
+    DatasetView,
+    ItemSource,
+    PinnedDataset,
+    from_items,
+    get_dataset,
+)
 from opik_eval.datasets.sampling import subset
 from opik_eval.errors import DatasetError
 from opik_eval.evaluation.options import EvaluateOptions
@@ -60,8 +67,9 @@ def select_items(source: ItemSource, options: EvaluateOptions) -> Selection:
     if isinstance(source, Dataset) and version is not None:
         source = PinnedDataset(source, version)  # what others insert meanwhile does not slip in
     if _is_whole(options):
-        count = len(source)
-        selection = Selection(source, source.records, count)
+        # What a part consists of is written down: its rule is not known here.
+        ids = [item.id for item in source.records()] if isinstance(source, DatasetView) else None
+        selection = Selection(source, source.records, len(source), ids)
     else:
         chosen = _choose(source, options)
         ids = [item.id for item in chosen]
@@ -105,15 +113,16 @@ def _choose(source: ItemSource, options: EvaluateOptions) -> list[DatasetItem]:
 
 
 def _by_ids(items: list[DatasetItem], ids: list[str], name: str) -> list[DatasetItem]:
-    wanted = set(ids)
-    found = [item for item in items if item.id in wanted]
-    if unknown := sorted(wanted - {item.id for item in found}):
+    """Return the items of the given ids, in dataset order; a field ``id`` of the user's counts."""
+    wanted = set(map(str, ids))
+    named = [(item, {item.id, str(item.data.get("id", item.id))} & wanted) for item in items]
+    if unknown := sorted(wanted.difference(*(names for _, names in named))):
         raise DatasetError(
             f"{len(unknown)} of {len(wanted)} dataset_item_ids are not in dataset {name!r}, "
             f"the first is {unknown[0]!r}",
             remedy="take ids from dataset.get_items()",
         )
-    return found
+    return [item for item, names in named if names]
 
 
 def _sampled(chosen: object) -> list[DatasetItem]:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from opik_eval.experiments.comparison import Comparison
     from opik_eval.experiments.result import EvaluationResult
 
-_INPUT_KEYS = ("input", "question", "query", "prompt", "text", "messages")
-_EXPECTED_KEYS = ("expected_output", "expected", "reference", "answer", "label", "target")
+_INPUT_KEYS = ("input", "question", "query", "prompt", "message", "text", "messages")
+_EXPECTED_KEYS = ("expected_output", "expected", "reference", "answer", "label", "intent", "target")
 _OUTPUT_KEYS = ("output", "answer", "response", "text")
 
 

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from inspect import isawaitable
-from typing import ClassVar, TypeVar
+from typing import Annotated, ClassVar
 
 from pydantic import BaseModel, Field
 
-from opik_eval.errors import JudgeError, ModelError, ParseError
-from opik_eval.judges.prompt import JudgePrompt, load_prompt
+from opik_eval.errors import JudgeError
+from opik_eval.judges.hearing import Hearing
+from opik_eval.judges.prompt import JudgePrompt
 from opik_eval.metrics.arguments import require_value
 from opik_eval.metrics.base import DataclassMetric, ScoreResult
-from opik_eval.models.base import Completion, Message, Model
+from opik_eval.models.base import Model
 
-R = TypeVar("R", bound=BaseModel)
+Reason = Annotated[str, Field(json_schema_extra={"maxLength": 600})]
+"""A text of a few sentences in a reply.
+
+The limit is in the schema alone: it ends the endless loops that small models fall into where a
+grammar constrains them, and a longer text of a better model is accepted all the same.
+"""
 
 
 class ScoreReply(BaseModel):
     """What most judges answer: the reason first, so that the score follows from it."""
 
-    reason: str = Field(description="Why this score, in one or two sentences.")
+    reason: Reason = Field(description="Why this score, in one or two sentences.")
     score: float = Field(ge=0.0, le=1.0, description="The score, from 0.0 to 1.0.")
 
 
@@ -46,11 +51,17 @@ class Judge(DataclassMetric):
     """Base of metrics whose score is a language model's verdict.
 
     A judge declares three things: ``prompt``, the template; ``reply``, the schema of the answer;
-    and ``verdict``, the rule from answer to score, which is needed only if the answer is not a
-    ``ScoreReply``. Its ``ascore`` names the arguments it takes and hands them to ``ask``.
+    and ``verdict``, the rule from answer to score, which is needed only if the answer has no
+    ``score``. Its ``ascore`` names the arguments it takes and hands them to ``ask``. A judge that
+    needs several calls opens a ``hearing``, asks there as often as it likes, and returns
+    ``result``.
 
     The constructor stores; the model is looked up when the first score is asked for. A judge can be
     used from many threads and event loops at once, and can be pickled if its model can.
+
+    Every score carries in ``metadata``: the prompts with the hashes of their texts, the model, the
+    number of calls, the tokens and the cost. A reply that does not fit is a failed score with the
+    raw reply in ``metadata["reply"]``, never a 0.
 
     Args:
         model: Name of a model, a ``Model``, or ``None`` for the configured default.
@@ -68,7 +79,6 @@ class Judge(DataclassMetric):
         ...     '''How polite the output is, 0 to 1.'''
         ...
         ...     prompt: ClassVar[JudgePrompt] = JudgePrompt("politeness", "Rate it: {{ output }}")
-        ...     model: str | Model | None = None
         ...
         ...     async def ascore(self, output: str, **ignored: object) -> ScoreResult:
         ...         return await self.ask(output=output)
@@ -80,125 +90,73 @@ class Judge(DataclassMetric):
     prompt: ClassVar[str | JudgePrompt]
     reply: ClassVar[type[BaseModel]] = ScoreReply
 
-    model: str | Model | None = None
+    model: str | Model | None = field(default=None, kw_only=False)
     temperature: float | None = None
     seed: int | None = None
     reasoning_effort: str | None = None
 
     def verdict(self, reply: BaseModel) -> Verdict:
-        """Return what a reply means.
+        """Return what a reply means: its ``score``, for the ``reason`` it gives.
 
         Args:
             reply: An instance of ``self.reply``.
         """
-        if not isinstance(reply, ScoreReply):
+        score = getattr(reply, "score", None)
+        if not isinstance(score, int | float):
             raise JudgeError(
                 f"judge {self.name!r} has replies of its own kind but no rule for them",
-                remedy=f"define verdict(self, reply) in {type(self).__name__}",
+                remedy=f"define verdict(self, reply) in {type(self).__name__}, or name a field of "
+                "the reply 'score'",
             )
-        return Verdict(value=reply.score, reason=reply.reason)
+        return Verdict(value=float(score), reason=getattr(reply, "reason", None))
 
     async def ask(self, **values: object) -> ScoreResult:
         """Ask the model about ``values`` and return the score of its answer.
 
         Args:
-            **values: What the placeholders of the prompt stand for.
+            **values: What the placeholders of the prompt stand for. Those that ``ascore`` requires
+                must not be ``None``.
 
         Raises:
+            MetricError: A required value is ``None``.
             JudgeError: The model failed, or the verdict is outside ``value_range``.
             ParseError: The answer does not fit ``reply``.
             BudgetExceededError: The call would pass a limit of the budget.
         """
-        prompt = self.judge_prompt()
-        completion, reply = await self.call(prompt.messages(values), self.reply)
-        return self.result(self.verdict(reply), [completion])
+        self.check(values)
+        hearing = self.hearing()
+        reply = await hearing.ask(self.prompt, self.reply, values)
+        return self.result(hearing, self.verdict(reply))
 
-    def require(self, **values: object) -> None:
-        """Check that arguments of ``ascore`` are not ``None``.
+    def check(self, values: Mapping[str, object]) -> None:
+        """Check that none of the values that ``ascore`` requires is ``None``.
 
         Raises:
             MetricError: One is.
         """
-        for argument, value in values.items():
-            require_value(value, argument, metric=self.name)
+        for argument in self.score_arguments().required:
+            if argument in values:
+                require_value(values[argument], argument, metric=self.name)
 
-    def judge_prompt(self) -> JudgePrompt:
-        """Return the prompt, loaded once per process."""
-        return load_prompt(self.prompt) if isinstance(self.prompt, str) else self.prompt
-
-    def resolved_model(self) -> Model:
-        """Return the model to ask.
+    def hearing(self) -> Hearing:
+        """Return a hearing for one score.
 
         Raises:
             ConfigError: No model is given and none is configured.
         """
-        if self.model is None or isinstance(self.model, str):
-            from opik_eval.models.client import get_model
-
-            return get_model(self.model)
-        return self.model
-
-    async def model_supports(self, feature: str) -> bool:
-        """Tell whether the model says that it offers a feature, such as ``logprobs``.
-
-        A model that cannot be asked offers none: ``supports`` is no part of the protocol.
-        """
-        supports = getattr(self.resolved_model(), "supports", None)
-        if not callable(supports):
-            return False
-        answer = supports(feature)
-        return bool(await answer if isawaitable(answer) else answer)
-
-    async def call(
-        self,
-        messages: Sequence[Message],
-        reply: type[R],
-        *,
-        repeat: int = 0,
-        **params: object,
-    ) -> tuple[Completion, R]:
-        """Send messages and return the completion and its parsed reply.
-
-        Args:
-            messages: What to send.
-            reply: What the answer must fit.
-            repeat: Which of several equal requests this is.
-            **params: Parameters beside the judge's own, or over them; ``None`` = leave it out.
-
-        Raises:
-            JudgeError: The model failed.
-            ParseError: The answer does not fit.
-            BudgetExceededError: The call would pass a limit of the budget.
-        """
-        model = self.resolved_model()
         sampling = {
             "temperature": self.temperature,
             "seed": self.seed,
             "reasoning_effort": self.reasoning_effort,
-            **params,
         }
-        given = {name: value for name, value in sampling.items() if value is not None}
-        try:
-            completion = await model.generate(
-                messages, response_format=reply, repeat=repeat, **given
-            )
-        except ParseError as error:
-            raise ParseError(
-                f"judge {self.name!r}: {error.message}", reply=error.reply, remedy=error.remedy
-            ) from error
-        except ModelError as error:
-            raise JudgeError(
-                f"judge {self.name!r} could not ask {model.name}: {error.message}",
-                remedy=error.remedy,
-            ) from error
-        return completion, self._parsed(completion, reply)
+        return Hearing(self.name, model_of(self.model), sampling)
 
-    def result(self, verdict: Verdict, completions: Sequence[Completion]) -> ScoreResult:
+    def result(self, hearing: Hearing, verdict: Verdict) -> ScoreResult:
         """Return the score of a verdict, with what it cost.
 
         Args:
+            hearing: Where it was found.
             verdict: What the judge found.
-            completions: All replies that led to it.
 
         Raises:
             JudgeError: The value is outside ``value_range``.
@@ -208,59 +166,107 @@ class Judge(DataclassMetric):
             raise JudgeError(
                 f"judge {self.name!r} gave {verdict.value}, outside {lowest:g} to {highest:g}",
                 remedy="bound the score in the reply schema, or correct verdict()",
+                metadata=hearing.metadata(),
             )
-        prompt = self.judge_prompt()
-        metadata = {
-            **verdict.metadata,
-            "prompt": prompt.name,
-            "prompt_version": prompt.version,
-            **accounting(completions),
-        }
         return ScoreResult(
             self.name,
             verdict.value,
             reason=verdict.reason,
             category_name=verdict.category_name,
-            metadata=metadata,
-        )
-
-    def _parsed(self, completion: Completion, reply: type[R]) -> R:
-        if isinstance(completion.parsed, reply):
-            return completion.parsed
-        raise ParseError(
-            f"judge {self.name!r}: the reply of {completion.model} was not parsed as "
-            f"{reply.__name__}",
-            reply=completion.text,
-            remedy="the model object must honour response_format",
+            metadata={**verdict.metadata, **hearing.metadata()},
         )
 
 
-def accounting(completions: Sequence[Completion]) -> dict[str, object]:
-    """Return model, usage and cost of some calls as score metadata.
+@dataclass(kw_only=True)
+class JudgeWithExamples(Judge):
+    """Base of judges that can be shown graded examples.
 
-    A count or price that one of the calls does not know is unknown for all, and left out.
-
-    Example:
-        >>> accounting([Completion(text="", model="m", cost_usd=0.5)])
-        {'model': 'm', 'model_calls': 1, 'cost_usd': 0.5}
+    Args:
+        few_shot_examples: Graded examples, each a mapping such as ``{"input": ..., "output": ...,
+            "score": 0.5, "reason": ...}``. The keys are shown as they are.
     """
-    usage = {
-        name: _total([getattr(completion.usage, name) for completion in completions])
-        for name in ("prompt_tokens", "completion_tokens", "total_tokens")
-    }
-    counted = {name: int(total) for name, total in usage.items() if total is not None}
-    facts: dict[str, object] = {
-        "model": completions[-1].model if completions else None,
-        "model_calls": len(completions),
-        "usage": counted or None,
-        "cost_usd": _total([completion.cost_usd for completion in completions]),
-    }
-    return {name: fact for name, fact in facts.items() if fact is not None}
+
+    few_shot_examples: Sequence[Mapping[str, object]] | None = None
+
+    async def ask(self, **values: object) -> ScoreResult:
+        """Ask as ``Judge.ask`` does, with the examples as ``examples``."""
+        return await super().ask(**{"examples": self.few_shot_examples, **values})
 
 
-def _total(numbers: Sequence[float | None]) -> float | None:
-    known = [number for number in numbers if number is not None]
-    return math.fsum(known) if known and len(known) == len(numbers) else None
+@dataclass(kw_only=True)
+class MaterialJudge(Judge):
+    """Base of judges whose question is the user's own, and which show the model all there is.
+
+    A subclass implements ``consider``.
+    """
+
+    async def ascore(
+        self,
+        output: object,
+        input: object = None,
+        context: object = None,
+        expected_output: object = None,
+        **_ignored: object,
+    ) -> ScoreResult:
+        """Judge ``output``; the other arguments are shown to the model where they are given.
+
+        Raises:
+            MetricError: ``output`` is ``None``.
+            JudgeError: The model failed or did not answer as asked.
+        """
+        self.check({"output": output})
+        material = {
+            "input": input,
+            "context": context,
+            "expected_output": expected_output,
+            "output": output,
+        }
+        hearing = self.hearing()
+        return self.result(hearing, await self.consider(hearing, material))
+
+    async def consider(self, hearing: Hearing, material: Mapping[str, object]) -> Verdict:
+        """Return the verdict on some material.
+
+        Args:
+            hearing: Where to ask.
+            material: ``output``, ``input``, ``context`` and ``expected_output``; ``None`` = not
+                given.
+        """
+        raise NotImplementedError
 
 
-__all__ = ["Judge", "ScoreReply", "Verdict", "accounting"]
+def model_of(model: str | Model | None) -> Model:
+    """Return the model that a judge names.
+
+    Raises:
+        ConfigError: No model is given and none is configured.
+    """
+    if model is None or isinstance(model, str):
+        from opik_eval.models.client import get_model
+
+        return get_model(model)
+    return model
+
+
+async def model_supports(model: Model, feature: str) -> bool:
+    """Tell whether a model says that it offers a feature, such as ``logprobs``.
+
+    A model that cannot be asked offers none: ``supports`` is no part of the protocol.
+    """
+    supports = getattr(model, "supports", None)
+    if not callable(supports):
+        return False
+    answer = supports(feature)
+    return bool(await answer if isawaitable(answer) else answer)
+
+
+__all__ = [
+    "Judge",
+    "JudgeWithExamples",
+    "MaterialJudge",
+    "Reason",
+    "ScoreReply",
+    "Verdict",
+    "model_of",
+    "model_supports",
+]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 from typing import ClassVar
@@ -11,14 +10,17 @@ from typing import ClassVar
 from pydantic import BaseModel, Field
 
 from opik_eval.errors import MetricError
-from opik_eval.judges.base import Judge, Verdict
+from opik_eval.judges.base import MaterialJudge, Reason, Verdict, model_supports
+from opik_eval.judges.hearing import Hearing
 from opik_eval.judges.logprobs import expected_score, score_probabilities
 from opik_eval.judges.prompt import load_prompt
 from opik_eval.judges.single_flight import SingleFlight
-from opik_eval.metrics.base import ScoreResult
-from opik_eval.models.base import Completion, Message
+from opik_eval.judges.together import together
+from opik_eval.models.base import Completion, Model
 
 _HIGHEST = 10
+_BRIEF = ("task_introduction", "evaluation_criteria")
+_STEPS_PROMPT = "g_eval_steps"
 _RIVALS = 20  # what providers report at most
 _SAMPLING_TEMPERATURE = 1.0
 
@@ -26,13 +28,15 @@ _SAMPLING_TEMPERATURE = 1.0
 class GEvalSteps(BaseModel):
     """The steps that a grader follows."""
 
-    steps: list[str] = Field(min_length=1, description="The steps, in order.")
+    steps: list[Reason] = Field(
+        min_length=1, json_schema_extra={"maxItems": 8}, description="The steps, in order."
+    )
 
 
 class GEvalReply(BaseModel):
     """A grade with its reason."""
 
-    reason: str = Field(description="What decided the grade, in one or two sentences.")
+    reason: Reason = Field(description="What decided the grade, in one or two sentences.")
     score: int = Field(ge=0, le=_HIGHEST, description="The grade, a whole number from 0 to 10.")
 
 
@@ -41,7 +45,7 @@ _steps: SingleFlight[tuple[tuple[str, ...], object]] = SingleFlight(max_size=128
 
 
 @dataclass
-class GEval(Judge):
+class GEval(MaterialJudge):
     """How well the output meets criteria of your own, 0 to 1.
 
     The model first turns the criteria into steps (once per criteria and model, however many scores
@@ -78,6 +82,7 @@ class GEval(Judge):
 
     task_introduction: str
     evaluation_criteria: str
+    model: str | Model | None = field(default=None, kw_only=True)
     evaluation_steps: Sequence[str] | None = field(default=None, kw_only=True)
     samples: int = field(default=1, kw_only=True)
     name: str = field(default="g_eval_metric", kw_only=True)
@@ -90,85 +95,51 @@ class GEval(Judge):
                 f"metric {self.name!r}: samples is {self.samples}", remedy="give 1 or more"
             )
 
-    async def ascore(
-        self,
-        output: object,
-        input: object = None,
-        context: object = None,
-        expected_output: object = None,
-        **_ignored: object,
-    ) -> ScoreResult:
-        """Grade ``output``; the other arguments are shown to the model where they are given.
+    def brief(self) -> tuple[str, str]:
+        """Return the task and the criteria."""
+        return self.task_introduction, self.evaluation_criteria
 
-        Raises:
-            MetricError: ``output`` is ``None``.
-            JudgeError: The model failed or did not answer as asked.
-        """
-        self.require(output=output)
-        completions: list[Completion] = []
-        messages = self.judge_prompt().messages(
-            {
-                "task_introduction": self.task_introduction,
-                "evaluation_criteria": self.evaluation_criteria,
-                "steps": await self._steps(completions),
-                "input": input,
-                "context": context,
-                "expected_output": expected_output,
-                "output": output,
-            }
-        )
-        verdict = await self._grade(messages, completions)
-        return self.result(verdict, completions)
+    async def consider(self, hearing: Hearing, material: Mapping[str, object]) -> Verdict:
+        """Return the grade."""
+        brief = dict(zip(_BRIEF, self.brief(), strict=True))
+        steps = await self._steps(hearing)
+        return await self._grade(hearing, {**brief, "steps": steps, **material})
 
-    async def _steps(self, completions: list[Completion]) -> tuple[str, ...]:
+    async def _steps(self, hearing: Hearing) -> tuple[str, ...]:
         if self.evaluation_steps is not None:
             return tuple(self.evaluation_steps)
-        prompt = load_prompt("g_eval_steps")
-        values = {
-            "task_introduction": self.task_introduction,
-            "evaluation_criteria": self.evaluation_criteria,
-        }
+        values = dict(zip(_BRIEF, self.brief(), strict=True))
 
         async def write() -> tuple[tuple[str, ...], object]:
-            completion, plan = await self.call(prompt.messages(values), GEvalSteps)
-            completions.append(completion)
+            plan = await hearing.ask(_STEPS_PROMPT, GEvalSteps, values)
             return tuple(plan.steps), self.model
 
         by_name = self.model is None or isinstance(self.model, str)
-        model = self.resolved_model().name if by_name else id(self.model)
+        model = hearing.model.name if by_name else id(self.model)
         sampling = (self.temperature, self.seed, self.reasoning_effort)
-        key = (*values.values(), prompt.version, model, *sampling)
+        key = (*values.values(), load_prompt(_STEPS_PROMPT).version, model, *sampling)
         steps, _ = await _steps.get(key, write)
         return steps
 
-    async def _grade(self, messages: Sequence[Message], completions: list[Completion]) -> Verdict:
-        asks_for_logprobs = await self.model_supports("logprobs")
+    async def _grade(self, hearing: Hearing, values: Mapping[str, object]) -> Verdict:
+        asks_for_logprobs = await model_supports(hearing.model, "logprobs")
         if asks_for_logprobs or self.samples == 1:
             params = {"logprobs": True, "top_logprobs": _RIVALS} if asks_for_logprobs else {}
-            completion, reply = await self.call(messages, GEvalReply, **params)
-            completions.append(completion)
+            completion, reply = await hearing.ask_fully(self.prompt, GEvalReply, values, **params)
             weighted = _weighted(completion, reply)
             if weighted is not None or self.samples == 1:
                 return weighted or _written(reply)
-        return await self._sampled(messages, completions)
+        return await self._sampled(hearing, values)
 
-    async def _sampled(self, messages: Sequence[Message], completions: list[Completion]) -> Verdict:
+    async def _sampled(self, hearing: Hearing, values: Mapping[str, object]) -> Verdict:
         temperature = self.temperature or _SAMPLING_TEMPERATURE
-        calls = [
-            asyncio.ensure_future(
-                self.call(messages, GEvalReply, repeat=repeat, temperature=temperature)
-            )
+        drawn = await together(
+            hearing.ask(self.prompt, GEvalReply, values, repeat=repeat, temperature=temperature)
             for repeat in range(self.samples)
-        ]
-        try:
-            drawn = await asyncio.gather(*calls)
-        finally:
-            for call in calls:
-                call.cancel()
-        completions.extend(completion for completion, _ in drawn)
-        scores = [reply.score for _, reply in drawn]
+        )
+        scores = [reply.score for reply in drawn]
         mean = fmean(scores)
-        typical = min((reply for _, reply in drawn), key=lambda reply: abs(reply.score - mean))
+        typical = min(drawn, key=lambda reply: abs(reply.score - mean))
         return Verdict(
             value=mean / _HIGHEST,
             reason=typical.reason,

@@ -9,6 +9,7 @@ from functools import cache
 from importlib.resources import files
 
 from opik_eval.errors import PromptError
+from opik_eval.judges.media import put_media, take_media
 from opik_eval.prompts.template import render
 from opik_eval.serialization import content_hash
 
@@ -43,6 +44,9 @@ class JudgePrompt:
     def messages(self, values: Mapping[str, object]) -> list[Mapping[str, object]]:
         """Return the rendered messages.
 
+        Media parts among the values (images, audio, files) become parts of the message, at the
+        place of their placeholder.
+
         Raises:
             PromptError: A value is missing, or the template is malformed.
         """
@@ -54,8 +58,9 @@ class JudgePrompt:
                 f"the prompt {self.name!r} has text above its first role line",
                 remedy="begin it with <!-- system --> or <!-- user -->",
             )
+        texts, media = take_media(values)
         return [
-            {"role": role, "content": render(text.strip(), values, type="jinja2")}
+            {"role": role, "content": put_media(render(text.strip(), texts, type="jinja2"), media)}
             for role, text in zip(pieces[1::2], pieces[2::2], strict=True)
         ]
 

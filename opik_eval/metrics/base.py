@@ -11,7 +11,7 @@ from itertools import takewhile
 from typing import Any, ClassVar, cast
 
 from opik_eval.concurrency import run_sync
-from opik_eval.errors import MetricError
+from opik_eval.errors import JudgeError, MetricError, ParseError
 
 
 @dataclass(kw_only=False)
@@ -290,13 +290,20 @@ def normalise(returned: object, *, name: str) -> list[ScoreResult]:
 
 
 def failed(name: str, error: BaseException, *, traceback: str | None = None) -> ScoreResult:
-    """Return the score that stands for a metric's failure."""
+    """Return the score that stands for a metric's failure.
+
+    What a judge knows all the same (prompt versions, cost, the reply that made no sense) is kept in
+    the metadata.
+    """
     info = {"exception_type": type(error).__name__, "message": str(error)}
     if traceback is not None:
         info["traceback"] = traceback
-    return ScoreResult(
-        name, None, reason=str(error), metadata={"error_info": info}, scoring_failed=True
-    )
+    metadata: dict[str, object] = {"error_info": info}
+    if isinstance(error, JudgeError):
+        metadata = {**error.metadata, **metadata}
+    if isinstance(error, ParseError):
+        metadata["reply"] = error.reply
+    return ScoreResult(name, None, reason=str(error), metadata=metadata, scoring_failed=True)
 
 
 def _checked(score: ScoreResult, name: str) -> ScoreResult:

@@ -7,7 +7,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache, reduce
+from functools import cache, reduce
 from operator import or_
 from typing import ClassVar, cast
 
@@ -146,8 +146,9 @@ class SentenceBLEU(_BLEU):
 class CorpusBLEU(_BLEU):
     """BLEU of many outputs as one corpus, 0 to 1.
 
-    Matches are counted over all outputs before they are divided, so long outputs weigh more. All
-    smoothing methods see the whole corpus; NLTK's ``method5`` to ``method7`` look at its last pair.
+    Matches are counted over all outputs before they are divided, so long outputs weigh more. As in
+    sacrebleu, an output shorter than a run has none of that length; NLTK, and so Opik, counts one
+    that failed. Smoothing sees the whole corpus; NLTK's ``method5`` to ``method7`` see one pair.
 
     Args:
         n_grams: Longest run of words.
@@ -161,7 +162,9 @@ class CorpusBLEU(_BLEU):
     Source: Papineni et al. 2002, "BLEU: a Method for Automatic Evaluation of Machine Translation".
 
     Example:
-        >>> CorpusBLEU().score(output=["a b c d", "yes"], reference=["a b c d", ["no", "yes"]]).value
+        >>> CorpusBLEU().score(
+        ...     output=["a b c d", "yes"], reference=["a b c d", ["no", "yes"]]
+        ... ).value
         1.0
     """
 
@@ -259,7 +262,7 @@ def _split(text: str) -> list[str]:
     return unicodedata.normalize("NFC", text).split()
 
 
-@lru_cache(maxsize=None)
+@cache
 def _sacrebleu_tokenizer(name: str, metric: str) -> Callable[[str], str]:
     module = load_extra(f"sacrebleu.tokenizers.tokenizer_{name}", extra="text", metric=metric)
     return cast("Callable[[str], str]", getattr(module, _SACREBLEU_TOKENIZERS[name])())

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
+from itertools import pairwise
 from operator import or_
 
 from opik_eval.metrics.words import ngrams
@@ -46,8 +47,7 @@ class NgramMatches:
         return cls(
             matches=tuple(sum(_matches(*pair, size) for pair in corpus) for size in sizes),
             totals=tuple(
-                # At least 1 each, as in NLTK: an output too short for a run lowers the precision.
-                sum(max(1, len(output) - size + 1) for output, _ in corpus)
+                max(1, sum(max(0, len(output) - size + 1) for output, _ in corpus))
                 for size in sizes
             ),
             output_length=sum(len(output) for output, _ in corpus),
@@ -102,7 +102,7 @@ def _halving_by_length(counts: NgramMatches) -> list[float]:
 def _neighbours(counts: NgramMatches, precisions: Sequence[float] = ()) -> list[float]:
     raw = [*(precisions or _none(counts)), counts.precisions[-1]]
     smoothed, previous = [], raw[0] + 1
-    for here, following in zip(raw, raw[1:], strict=False):
+    for here, following in pairwise(raw):
         previous = (previous + here + following) / 3
         smoothed.append(previous)
     return smoothed
@@ -135,9 +135,7 @@ SMOOTHING_METHODS: Mapping[str, Callable[[NgramMatches], list[float]]] = {
 """Precisions by length, smoothed; each may pass 1 or be 0."""
 
 
-def _matches(
-    output: Sequence[str], references: Sequence[Sequence[str]], size: int
-) -> int:
+def _matches(output: Sequence[str], references: Sequence[Sequence[str]], size: int) -> int:
     most = reduce(or_, (ngrams(reference, size) for reference in references))
     return sum(min(count, most[run]) for run, count in ngrams(output, size).items() if run in most)
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import string
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from opik_eval.errors import MetricError
 from opik_eval.metrics.arguments import require_text, require_texts
 from opik_eval.metrics.base import DataclassMetric, ScoreResult
 from opik_eval.metrics.words import ngrams
 
-_Runs = list[Mapping[Hashable, int]]
+_Runs = list[Mapping[Any, int]]  # a text or a tuple of texts
 
 
 @dataclass
@@ -44,7 +44,7 @@ class ChrF(DataclassMetric):
         >>> ChrF().score(output="hello", reference="hello").value
         1.0
         >>> round(ChrF(word_order=2).score(output="the cats", reference="the cat").value, 4)
-        0.7976
+        0.763
     """
 
     value_range: ClassVar[tuple[float, float]] = (0.0, 1.0)
@@ -87,13 +87,13 @@ class ChrF(DataclassMetric):
 
     def _runs(self, text: str) -> _Runs:
         characters = "".join(text.split()) if self.ignore_whitespace else text
+        length = len(characters)
         runs: _Runs = [
-            Counter([characters[start : start + size] for start in range(len(characters) + 1 - size)])
+            Counter([characters[start : start + size] for start in range(length + 1 - size)])
             for size in range(1, self.char_order + 1)
         ]
         words = [part for word in text.split() for part in _cut_punctuation(word)]
-        runs.extend(ngrams(words, size) for size in range(1, self.word_order + 1))
-        return runs
+        return runs + [ngrams(words, size) for size in range(1, self.word_order + 1)]
 
     def _f_score(self, answer: _Runs, truth: _Runs) -> float:
         precision = recall = 0.0
@@ -104,11 +104,10 @@ class ChrF(DataclassMetric):
                 precision += common / sum(ours.values())
                 recall += common / sum(theirs.values())
                 orders += 1
-        if precision + recall == 0:
+        if precision == 0:
             return float(not any(answer) and not any(truth))
-        weight = self.beta**2
-        mean = (1 + weight) * precision * recall / (weight * precision + recall)
-        return min(1.0, mean / orders)
+        precision, recall, weight = precision / orders, recall / orders, self.beta**2
+        return (1 + weight) * precision * recall / (weight * precision + recall)
 
 
 def _cut_punctuation(word: str) -> Sequence[str]:

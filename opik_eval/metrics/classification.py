@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Literal, Protocol, cast
 
 from opik_eval.errors import MetricError
 from opik_eval.metrics.arguments import require_choice
@@ -175,18 +175,23 @@ class Classification:
         return fold(str(value).strip(), case_sensitive=self.case_sensitive)
 
     def _values(self, matrix: ConfusionMatrix) -> Iterable[tuple[str, float | None]]:
+        whole: dict[str, Callable[[], float | None]]
         whole = {"accuracy": matrix.accuracy, "mcc": matrix.mcc, "kappa": matrix.kappa}
         for measure in self.measures:
-            if measure == "accuracy" or measure == "mcc" or measure == "kappa":
+            if measure in whole:
                 yield measure, whole[measure]()
-                continue
-            if self.positive is None:
-                yield f"{measure}_{self.average}", matrix.averaged(measure, self.average)
             else:
-                yield measure, matrix.of_class(measure, self._label(self.positive))
-            if self.per_class:
-                for label in matrix.labels:
-                    yield f"{measure}_{label}", matrix.of_class(measure, label)
+                yield from self._class_values(matrix, cast("ClassMeasure", measure))
+
+    def _class_values(
+        self, matrix: ConfusionMatrix, measure: ClassMeasure
+    ) -> Iterable[tuple[str, float | None]]:
+        if self.positive is None:
+            yield f"{measure}_{self.average}", matrix.averaged(measure, self.average)
+        else:
+            yield measure, matrix.of_class(measure, self._label(self.positive))
+        for label in matrix.labels if self.per_class else ():
+            yield f"{measure}_{label}", matrix.of_class(measure, label)
 
 
 __all__ = ["Classification"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from inspect import iscoroutinefunction
 from typing import cast
@@ -57,15 +57,15 @@ class FunctionMetric(DataclassMetric):
         return not _BY_ITEM.isdisjoint((*arguments.required, *arguments.optional))
 
     def score_arguments(self) -> Arguments:
-        """Return the arguments of the function."""
-        return arguments_of(self.function)
+        """Return the arguments of the function; ``score`` takes all of them by name."""
+        return replace(arguments_of(self.function), positional_only=())
 
     def score(self, **values: object) -> MetricReturn:
         """Call the function with those of the values that it takes."""
         return cast("MetricReturn", self._call(values))
 
     def _call(self, values: Mapping[str, object]) -> object:
-        positional, named = self.score_arguments().select(values)
+        positional, named = arguments_of(self.function).select(values)
         return self.function(*positional, **named)
 
 

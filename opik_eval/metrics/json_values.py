@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Final, cast
 
 from opik_eval.metrics.structure import parse_json
@@ -31,14 +32,18 @@ def json_value(value: object) -> object:
         value: A JSON text, or any value, which is turned into what JSON has for it.
 
     Raises:
-        ValueError: A text is not JSON.
+        ValueError: A text is not JSON, or nested too deeply to be compared.
 
     Example:
         >>> json_value('{"n": 1.0}'), json_value((1, True))
         ({'n': 1}, [1, True])
     """
-    parsed = parse_json(value) if isinstance(value, str | bytes) else value
-    return _with_plain_numbers(to_jsonable(parsed))
+    try:
+        # Texts are not shortened where they are deep, because equal stumps are no equal values.
+        plain = parse_json(value) if isinstance(value, str | bytes) else to_jsonable(value)
+        return _with_plain_numbers(plain)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
 
 
 def same_json(one: object, other: object) -> bool:
@@ -104,8 +109,6 @@ def path_of_key(path: str, key: str) -> str:
 
 def shown(value: object) -> str:
     """Return a value as JSON text, short enough for a reason."""
-    if value is MISSING:
-        return repr(value)
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 80 else f"{text[:77]}..."
 
@@ -122,6 +125,8 @@ def _part(value: object, step: re.Match[str]) -> object:
 def _with_plain_numbers(value: object) -> object:
     if isinstance(value, float) and value.is_integer():
         return int(value)
+    if isinstance(value, Decimal):  # an integer of thousands of digits
+        return str(value)
     if isinstance(value, dict):
         return {key: _with_plain_numbers(part) for key, part in value.items()}
     if isinstance(value, list):

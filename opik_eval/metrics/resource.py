@@ -37,7 +37,7 @@ class Latency(DataclassMetric):
     span_name: str | None = None
     name: str = field(default="latency_metric", kw_only=True)
 
-    def score(self, task_span: TaskSpan, **_ignored: object) -> ScoreResult:
+    def score(self, task_span: object, **_ignored: object) -> ScoreResult:
         """Measure the run of a task.
 
         Raises:
@@ -87,7 +87,7 @@ class TokenUsage(DataclassMetric):
     kind: str = "total_tokens"
     name: str = field(default="token_usage_metric", kw_only=True)
 
-    def score(self, task_span: TaskSpan, **_ignored: object) -> ScoreResult:
+    def score(self, task_span: object, **_ignored: object) -> ScoreResult:
         """Count the tokens of a task's run.
 
         Raises:
@@ -127,7 +127,7 @@ class Cost(DataclassMetric):
 
     name: str = field(default="cost_metric", kw_only=True)
 
-    def score(self, task_span: TaskSpan, **_ignored: object) -> ScoreResult:
+    def score(self, task_span: object, **_ignored: object) -> ScoreResult:
         """Add up the costs of a task's run.
 
         Raises:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from dataclasses import dataclass
+from typing import ClassVar, Literal, NamedTuple
 
 from opik_eval.errors import MetricError
 from opik_eval.metrics.arguments import require_choice, require_value
@@ -13,6 +13,23 @@ from opik_eval.metrics.base import DataclassMetric, ScoreResult
 
 Id = str | int
 Relevant = Sequence[Id] | Set[Id] | Mapping[Id, float]
+
+
+class Ranking(NamedTuple):
+    """A ranking and what it is measured by.
+
+    Attributes:
+        gains: Grades of what was retrieved, best first; 0 for what is not relevant.
+        grades: Grades of all documents that have one.
+    """
+
+    gains: Sequence[float]
+    grades: Sequence[float]
+
+    @property
+    def relevant(self) -> int:
+        """Number of relevant documents."""
+        return sum(grade > 0 for grade in self.grades)
 
 
 def precision_at_k(gains: Sequence[float], k: int | None = None) -> float:
@@ -137,15 +154,10 @@ class RetrievalMetric(DataclassMetric):
         for document in ranking:
             gains.append(0.0 if document in seen else grades.get(document, 0.0))
             seen.add(document)
-        return ScoreResult(self.name, self.value(gains, list(grades.values())))
+        return ScoreResult(self.name, self.value(Ranking(gains, list(grades.values()))))
 
-    def value(self, gains: Sequence[float], grades: Sequence[float]) -> float:
-        """Return the score.
-
-        Args:
-            gains: Grades of what was retrieved, in order; 0 for what is not relevant.
-            grades: Grades of all documents that have one.
-        """
+    def value(self, ranking: Ranking) -> float:
+        """Return the score of a ranking."""
         raise NotImplementedError
 
     def _grades(self, relevant: object) -> dict[str, float]:
@@ -188,9 +200,9 @@ class PrecisionAtK(RetrievalMetric):
 
     stem: ClassVar[str] = "precision"
 
-    def value(self, gains: Sequence[float], grades: Sequence[float]) -> float:
-        """Return the score."""
-        return precision_at_k(gains, self.k)
+    def value(self, ranking: Ranking) -> float:
+        """Return the score of a ranking."""
+        return precision_at_k(ranking.gains, self.k)
 
 
 @dataclass
@@ -207,9 +219,9 @@ class RecallAtK(RetrievalMetric):
 
     stem: ClassVar[str] = "recall"
 
-    def value(self, gains: Sequence[float], grades: Sequence[float]) -> float:
-        """Return the score."""
-        return recall_at_k(gains, sum(grade > 0 for grade in grades), self.k)
+    def value(self, ranking: Ranking) -> float:
+        """Return the score of a ranking."""
+        return recall_at_k(ranking.gains, ranking.relevant, self.k)
 
 
 @dataclass
@@ -226,9 +238,9 @@ class ReciprocalRank(RetrievalMetric):
 
     stem: ClassVar[str] = "reciprocal_rank"
 
-    def value(self, gains: Sequence[float], grades: Sequence[float]) -> float:
-        """Return the score."""
-        return reciprocal_rank(gains, self.k)
+    def value(self, ranking: Ranking) -> float:
+        """Return the score of a ranking."""
+        return reciprocal_rank(ranking.gains, self.k)
 
 
 @dataclass
@@ -249,9 +261,9 @@ class AveragePrecision(RetrievalMetric):
 
     stem: ClassVar[str] = "average_precision"
 
-    def value(self, gains: Sequence[float], grades: Sequence[float]) -> float:
-        """Return the score."""
-        return average_precision(gains, sum(grade > 0 for grade in grades), self.k)
+    def value(self, ranking: Ranking) -> float:
+        """Return the score of a ranking."""
+        return average_precision(ranking.gains, ranking.relevant, self.k)
 
 
 @dataclass
@@ -281,11 +293,11 @@ class NDCG(RetrievalMetric):
         super().__post_init__()
         require_choice(self.gain, "gain", ("linear", "exponential"), metric=self.name)
 
-    def value(self, gains: Sequence[float], grades: Sequence[float]) -> float:
-        """Return the score."""
+    def value(self, ranking: Ranking) -> float:
+        """Return the score of a ranking."""
         if self.gain == "exponential":
-            gains, grades = ([2.0**grade - 1 for grade in each] for each in (gains, grades))
-        return ndcg(gains, grades, self.k)
+            ranking = Ranking(*([2.0**grade - 1 for grade in grades] for grades in ranking))
+        return ndcg(ranking.gains, ranking.grades, self.k)
 
 
 __all__ = [

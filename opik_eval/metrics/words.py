@@ -58,9 +58,32 @@ def ngrams(tokens: Sequence[str], size: int) -> Counter[tuple[str, ...]]:
     return Counter(zip(*(tokens[start:] for start in range(size)), strict=False))
 
 
+def phrase_form(text: str) -> str:
+    r"""Return a text in the form to look for phrases in: folded, single spaces, straight quotes.
+
+    Example:
+        >>> phrase_form("I  can’t\nHELP")
+        "i can't help"
+    """
+    return " ".join(fold(text, case_sensitive=False).replace("’", "'").split())
+
+
+def contains_phrase(text: str, phrase: str) -> bool:
+    """Return whether a phrase stands in a text, both in phrase form, and not inside longer words.
+
+    Example:
+        >>> contains_phrase("a classy answer", "class")
+        False
+    """
+    if phrase not in text or not phrase:
+        return False
+    start, end = (r"\b" if edge.isalnum() else "" for edge in (phrase[0], phrase[-1]))
+    return re.search(start + re.escape(phrase) + end, text) is not None
+
+
 def _mark_or_space(found: re.Match[str]) -> str:
     character = found[0]
     return character if unicodedata.category(character).startswith("M") else " "
 
 
-__all__ = ["Tokenizer", "lowercase_split", "ngrams", "words"]
+__all__ = ["Tokenizer", "contains_phrase", "lowercase_split", "ngrams", "phrase_form", "words"]

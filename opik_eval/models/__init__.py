@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from opik_eval.models.client import ChatModel, get_model
     from opik_eval.models.congestion import ConcurrencyBounds
     from opik_eval.models.context import use_models
+    from opik_eval.models.embedding import ModelEmbeddings, embedding_function
     from opik_eval.models.fake import (
         EchoTransport,
         FakeTransport,
@@ -53,6 +54,7 @@ __all__ = [
     "LatencyTransport",
     "Message",
     "Model",
+    "ModelEmbeddings",
     "ModelRequest",
     "ResponseCache",
     "ResponseFormat",
@@ -64,6 +66,7 @@ __all__ = [
     "Usage",
     "available_models",
     "cost_usd",
+    "embedding_function",
     "get_model",
     "limiter_for",
     "use_models",
@@ -86,6 +89,7 @@ _HOMES = {
     "LatencyTransport": "fake",
     "Message": "base",
     "Model": "base",
+    "ModelEmbeddings": "embedding",
     "ModelRequest": "base",
     "ResponseCache": "cache",
     "ResponseFormat": "base",
@@ -97,6 +101,7 @@ _HOMES = {
     "Usage": "base",
     "available_models": "naming",
     "cost_usd": "pricing",
+    "embedding_function": "embedding",
     "get_model": "client",
     "limiter_for": "limiter",
     "use_models": "context",

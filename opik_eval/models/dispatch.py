@@ -67,7 +67,7 @@ class Dispatcher:
         try:
             reply = await self.transport.send(replace(request, timeout_seconds=timeout))
         except BaseException as error:
-            _settle_failure(reservation, error)
+            settle_failure(reservation, error)
             if isinstance(error, ModelError):
                 self.limiter.failed(error)
             raise
@@ -98,7 +98,7 @@ class Dispatcher:
         return min((budget.remaining_seconds() for budget in self.budgets), default=float("inf"))
 
 
-def _settle_failure(reservation: Reservation, error: BaseException) -> None:
+def settle_failure(reservation: Reservation, error: BaseException) -> None:
     """Count what a failed request used: nothing if the provider refused it, else its estimate."""
     was_refused = isinstance(error, ModelError) and not _may_have_run(error)
     if was_refused:

@@ -20,6 +20,7 @@ from opik_eval.storage.schema import is_current, migrate
 from opik_eval.storage.sql_functions import register_functions
 
 _RETRY_SECONDS = 0.02
+_PAGE_BYTES = 8_192
 _WRITER_CACHE_KIB = 32_768
 _READER_CACHE_KIB = 4_096
 _IDLE_READERS = 8
@@ -178,6 +179,8 @@ class Connections:
             connection = self._open(_READER_CACHE_KIB)
         with closing(connection):
             current = is_current(connection, self.path)
+            if not current:
+                connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")  # of a file without pages
             found = _choose_journal(connection, journal, self._busy_timeout_seconds)
             if not current:
                 migrate(connection, self.path)

@@ -65,15 +65,17 @@ class Table(Generic[R]):
         name: The table.
         kind: Type of the records.
         key: Columns that identify a record.
-        computed: Columns beside the fields, each made from the whole record.
+        computed: Columns beside the fields, each with the field it depends on and how it is made.
         own: Columns that the owner of the table fills in, after all others.
+        merges_whole: Of two writes of a record the newer replaces the other, field for field.
     """
 
     name: str
     kind: type[R]
     key: tuple[str, ...] = ("id",)
-    computed: Mapping[str, Callable[[R], object]] = field(default_factory=dict)
+    computed: Mapping[str, tuple[str, Callable[[R], object]]] = field(default_factory=dict)
     own: tuple[str, ...] = ("written_at", "older")
+    merges_whole: bool = False
 
 
 class RowCodec(Generic[R]):
@@ -83,6 +85,12 @@ class RowCodec(Generic[R]):
         table: The table.
         blobs: Where large payloads go.
         payload_limit_bytes: JSON longer than this goes there.
+
+    Attributes:
+        fields: The columns of fields, which come first.
+        columns: All columns, in the order of a row.
+        sources: For each column of a field or computed one, the place of the field it depends on.
+        key_of: Returns the key in a row; a tuple if it has several columns.
     """
 
     def __init__(self, table: Table[R], blobs: BlobStore, payload_limit_bytes: int) -> None:
@@ -91,9 +99,13 @@ class RowCodec(Generic[R]):
         self._limit = payload_limit_bytes
         self.fields = tuple(table.kind.model_fields)
         self.columns = (*self.fields, *table.computed, *table.own)
-        self.key_of = _getter([self.columns.index(column) for column in table.key])
+        self.key_of = itemgetter(*(self.columns.index(column) for column in table.key))
         self._values_of = itemgetter(*self.fields)
-        self._computed = tuple(table.computed.values())
+        self.sources = [
+            *range(len(self.fields)),
+            *(self.fields.index(source) for source, _ in table.computed.values()),
+        ]
+        self._computed = [compute for _, compute in table.computed.values()]
         self._writers = [
             (index, write)
             for index, name in enumerate(self.fields)
@@ -259,13 +271,6 @@ def _is_special(name: str) -> bool:
     return name in STRUCTURED or name in _TIMES
 
 
-def _getter(indexes: Sequence[int]) -> Callable[[Row], Row]:
-    if len(indexes) == 1:
-        (index,) = indexes
-        return lambda row: (row[index],)
-    return cast("Callable[[Row], Row]", itemgetter(*indexes))
-
-
 def _project_key(record: Trace | Span) -> str:
     return project_key(record.project_name)
 
@@ -284,15 +289,19 @@ PROJECTS = Table(
     "projects",
     Project,
     key=("project_key",),
-    computed={"project_key": lambda project: project_key(project.name)},
+    computed={"project_key": ("name", lambda project: project_key(project.name))},
 )
-TRACES = Table("traces", Trace, computed={"project_key": _project_key})
-SPANS = Table("spans", Span, computed={"project_key": _project_key})
+TRACES = Table("traces", Trace, computed={"project_key": ("project_name", _project_key)})
+SPANS = Table("spans", Span, computed={"project_key": ("project_name", _project_key)})
 FEEDBACK_SCORES = Table(
     "feedback_scores",
     FeedbackScore,
     key=("entity_type", "entity_id", "name", "author_key", "project_key"),
-    computed={"author_key": lambda score: score.author or "", "project_key": _score_project_key},
+    computed={
+        "author_key": ("author", lambda score: score.author or ""),
+        "project_key": ("project_name", _score_project_key),
+    },
+    merges_whole=True,
 )
 ATTACHMENTS = Table("attachments", Attachment, own=())
 DATASETS = Table("datasets", Dataset)
@@ -304,7 +313,7 @@ DATASET_ITEMS = Table(
 DATASET_VERSIONS = Table("dataset_versions", DatasetVersion, own=())
 EXPERIMENTS = Table("experiments", Experiment)
 EXPERIMENT_ITEMS = Table(
-    "experiment_items", ExperimentItem, computed={"failed_scores": _failed_scores}
+    "experiment_items", ExperimentItem, computed={"failed_scores": ("scores", _failed_scores)}
 )
 PROMPTS = Table("prompts", Prompt)
 PROMPT_VERSIONS = Table("prompt_versions", PromptVersion)

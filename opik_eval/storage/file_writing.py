@@ -147,45 +147,71 @@ class RowMerger(Generic[R]):
         return tuple(map(bindable, row))
 
     def _write(self, connection: sqlite3.Connection, rows: Sequence[Row]) -> None:
-        unique: dict[Row, Row] = {}
-        for row in rows:
-            key = self.codec.key_of(row)
-            unique[key] = self._merge(unique[key], row) if key in unique else row
+        unique = dict(zip(map(self.codec.key_of, rows), rows, strict=True))
+        if len(unique) < len(rows):
+            unique = self._merge_all(rows)
         done = connection.executemany(f"{self._insert}NOTHING", unique.values())
         if done.rowcount == len(unique):
             return
         for key, row in unique.items():
-            stored = connection.execute(self._select, key).fetchone()
+            parameters = key if isinstance(key, tuple) else (key,)
+            stored = connection.execute(self._select, parameters).fetchone()
             result = self._merge(stored, row)
             if result != stored:
                 connection.execute(f"{self._insert}UPDATE SET {self._update}", result)
 
+    def _merge_all(self, rows: Sequence[Row]) -> dict[object, Row]:
+        """Return rows by key after merging those of equal keys."""
+        unique: dict[object, Row] = {}
+        for row in rows:
+            key = self.codec.key_of(row)
+            unique[key] = self._merge(unique[key], row) if key in unique else row
+        return unique
+
     def _merge(self, stored: Row, row: Row) -> Row:
-        if stored == row or self._replaces(stored, row):
+        if stored == row:
             return stored
-        if self._replaces(row, stored):
-            return row
+        if _is_newer(row, stored):
+            return self._laid_over(row, stored)
+        if _is_newer(stored, row):
+            return self._laid_over(stored, row)
         return self.to_row(merge(self._state(stored), self._state(row)))
 
-    def _replaces(self, row: Row, other: Row) -> bool:
-        """Return True if ``row`` is newer than ``other`` and names all that ``other`` names.
+    def _laid_over(self, newer: Row, other: Row) -> Row:
+        """Return what ``merge`` would, where every field of one row is newer than all of another.
 
-        Then the merge is ``row``; saying so at once spares the usual update most of its cost.
+        This is the usual update of a record that was written before, and worth a short cut.
         """
-        *_, written_at, older = row
-        *_, other_written_at, _ = other
-        if older is not None or cast("int", written_at) <= cast("int", other_written_at):
-            return False
-        return all(a is not None or b is None for a, b in zip(row[:-2], other[:-2], strict=True))
+        codec = self.codec
+        if codec.table.merges_whole:
+            return newer
+        fields = zip(codec.fields, newer, other, strict=False)
+        kept = [name for name, a, b in fields if a is None and b is not None]
+        if not kept:
+            return newer
+        *values, written_at, _ = newer
+        for index, source in enumerate(codec.sources):
+            if newer[source] is None:
+                values[index] = other[index]
+        times = _older_times(other)
+        older = {name: times.get(name, other[-2]) for name in kept}
+        return (*values, written_at, dumps(older).decode())
 
     def _state(self, row: Row) -> Merged[R]:
-        *_, written_at, older = row
-        times = cast("dict[str, int]", loads(cast("str", older))) if older else {}
         return replace(
             merged(self.codec.decode(row), _NO_TIME),
-            written_at=from_microseconds(cast("int", written_at)),
-            older={name: from_microseconds(time) for name, time in times.items()},
+            written_at=from_microseconds(row[-2]),
+            older={name: from_microseconds(time) for name, time in _older_times(row).items()},
         )
+
+
+def _older_times(row: Row) -> Mapping[str, int]:
+    return cast("dict[str, int]", loads(row[-1])) if row[-1] else {}
+
+
+def _is_newer(row: Row, other: Row) -> bool:
+    """Return whether all fields of a row are newer than those of another."""
+    return row[-1] is None and bool(row[-2] > other[-2])
 
 
 def _check_names(

@@ -23,6 +23,13 @@ def test_prompt_run(cli) -> None:
     assert cli("list", "--json").json[0]["scores"] == {"equals_metric": 1.0}
 
 
+def test_shipped_run_file(cli) -> None:
+    """The example that needs no model runs from any folder."""
+    outcome = cli("run", str(Path(__file__).parents[2] / "configs" / "echo.yaml"), "--json")
+    assert outcome.code == 0
+    assert outcome.json["scores"]["equals_metric"]["mean"] == 1.0
+
+
 def test_json_result(cli) -> None:
     """``--json`` prints one line with the figures, under keys that stay."""
     result = cli("run", "echo.yaml", "--json").json
@@ -87,6 +94,24 @@ def test_failed_tasks_exit_with_3(cli, write_run) -> None:
     identifier = cli("list", "--json").json[0]["id"]
     assert f"opik-eval show {identifier}" in outcome.err
     assert f"opik-eval resume {identifier}" in outcome.err
+
+
+def test_hints_name_a_program_that_is_there(cli, write_run, folder: Path) -> None:
+    """Where no search path leads to the program, hints name it by its path."""
+    program = Path(sys.executable).parent / "opik-eval"
+    name = write_run("odd", "fails_on_odd")
+    for place, said in ((folder, str(program)), (program.parent, program.name)):
+        run = subprocess.run(
+            [program, "run", folder / name, "--storage", "memory:"],
+            cwd=place,
+            check=False,
+            capture_output=True,
+            text=True,
+            env={"PATH": "", "PYTHONPATH": str(folder)},
+        )
+        assert run.returncode == 3
+        assert f"go on with: {said} resume " in run.stderr
+        assert run.stderr.endswith(" --storage memory:\n")
 
 
 def test_failed_scores_exit_with_3(cli, write_run) -> None:
@@ -238,7 +263,10 @@ def task(item):
 
 @pytest.mark.parametrize(
     ("ending", "code", "said"),
-    [(signal.SIGINT, 130, "interrupted"), (signal.SIGKILL, -signal.SIGKILL, "")],
+    [
+        (signal.SIGINT, 130, "go on with: opik-eval run slow.yaml --resume\n"),
+        (signal.SIGKILL, -signal.SIGKILL, ""),
+    ],
 )
 def test_stopped_and_resumed(
     cli, write_run, folder: Path, ending: signal.Signals, code: int, said: str

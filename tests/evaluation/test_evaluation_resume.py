@@ -36,6 +36,9 @@ from opik_eval.storage.opening import open_storage
 ITEMS = [{"question": f"q{n}", "reference": f"q{n}"} for n in range(12)]
 
 
+MOOD = {"bad": True}
+
+
 class Task:
     """Echoes; fails for chosen questions; counts its calls."""
 
@@ -43,11 +46,21 @@ class Task:
         self._failing = failing
         self._calls: list[str] = []
 
+    def __getstate__(self) -> dict[str, object]:
+        return {}  # neither calls nor failures make it another task
+
+    def __setstate__(self, state: object) -> None:
+        self.__init__()  # type: ignore[misc]
+
     def __call__(self, item: dict) -> dict:
         self._calls.append(item["question"])
         if item["question"] in self._failing:
             raise ValueError(item["question"])
         return {"output": item["question"]}
+
+
+def _fails_for_q4(item: dict) -> dict:
+    return Task(("q4",))(item)
 
 
 def quietly(storage: Storage, **options: object) -> EvaluateOptions:
@@ -103,13 +116,13 @@ def test_failed_scores_are_scored_again(storage: Storage) -> None:
 
     class Moody(BaseMetric):
         def score(self, output: str, **ignored: object) -> float:
-            if mood["bad"] and output == "q3":
+            if MOOD["bad"] and output == "q3":
                 raise RuntimeError("bad mood")
             return 1.0
 
-    mood = {"bad": True}
+    MOOD["bad"] = True
     evaluate(ITEMS, Task(), [Moody()], experiment_name="run", **quietly(storage))
-    mood["bad"] = False
+    MOOD["bad"] = False
     task = Task()
     result = evaluate(ITEMS, task, [Moody()], resume="run", **quietly(storage))
     assert task._calls == []
@@ -374,9 +387,9 @@ def test_interrupted_coroutines_are_cancelled(tmp_path: Path) -> None:
 def test_processes_give_the_same_result(tmp_path: Path) -> None:
     """executor='loky' gives what threads give; the coordinator alone writes."""
     storage = open_storage(f"file:{tmp_path / 'runs.db'}")
-    plain = evaluate(ITEMS, Task(("q4",)), [Equals()], **quietly(storage))
+    plain = evaluate(ITEMS, _fails_for_q4, [Equals()], **quietly(storage))
     spread = evaluate(
-        ITEMS, Task(("q4",)), [Equals()], **quietly(storage, executor="loky", task_threads=2)
+        ITEMS, _fails_for_q4, [Equals()], **quietly(storage, executor="loky", task_threads=2)
     )
     outputs = [r.test_case.task_output for r in plain.test_results]
     assert [r.test_case.task_output for r in spread.test_results] == outputs

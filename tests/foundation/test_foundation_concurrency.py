@@ -41,7 +41,7 @@ def test_what_fails_before_it_is_a_coroutine():
 
 
 def test_one_loop_in_one_thread_for_all():
-    """Many threads share one loop, so connections outlast calls; the thread does not hold up exit."""
+    """Threads share one loop, so that connections outlast calls; it does not hold up the exit."""
 
     async def where():
         return asyncio.get_running_loop(), threading.current_thread()
@@ -123,11 +123,11 @@ def test_an_exit_inside_ends_the_caller_alone(kind):
         assert waiting.result(10) == "finished"
 
 
-class Alarm(Exception):
+class AlarmError(Exception):
     """What a signal handler of the user raises."""
 
 
-@pytest.mark.parametrize("kind", [KeyboardInterrupt, Alarm, SystemExit])
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, AlarmError, SystemExit])
 def test_an_interrupt_cancels_and_waits_for_cleanup(kind):
     """An interrupt is raised again only after the coroutine has cleaned up."""
     steps = []

@@ -263,13 +263,16 @@ def test_values_within_themselves_end():
     """What contains itself is written once; the inner occurrence is a short text."""
     cyclic: list[object] = [1]
     cyclic += [cyclic, cyclic]
-    assert loads(dumps(cyclic)) == [1, "<list within itself>", "<list within itself>"]
+    assert loads(dumps(cyclic)) == [1, "<list that contains itself>", "<list that contains itself>"]
     mapping: dict[str, object] = {}
     mapping["self"] = [mapping, mapping]
-    assert loads(dumps(mapping)) == {"self": ["<dict within itself>"] * 2}
+    assert loads(dumps(mapping)) == {"self": ["<dict that contains itself>"] * 2}
     point = Point(1)
     point.x = point.y = point
-    assert loads(dumps(point)) == {"x": "<Point within itself>", "y": "<Point within itself>"}
+    assert loads(dumps(point)) == {
+        "x": "<Point that contains itself>",
+        "y": "<Point that contains itself>",
+    }
     shared = [1]
     assert dumps([shared, shared]) == b"[[1],[1]]"
 

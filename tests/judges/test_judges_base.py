@@ -19,10 +19,11 @@ from opik_eval.errors import (
     ParseError,
     PromptError,
 )
-from opik_eval.judges.base import Judge, ScoreReply, Verdict, accounting
+from opik_eval.judges.base import Judge, ScoreReply, Verdict
+from opik_eval.judges.hearing import accounting
 from opik_eval.judges.prompt import JudgePrompt, load_prompt
 from opik_eval.metrics.base import ScoreResult
-from opik_eval.models.base import Completion, Model, Usage
+from opik_eval.models.base import Completion, Usage
 from opik_eval.models.client import ChatModel
 from opik_eval.models.fake import FunctionTransport
 
@@ -60,10 +61,8 @@ class Politeness(Judge):
     """How polite the output is, 0 to 1."""
 
     prompt: ClassVar[JudgePrompt] = POLITE
-    model: str | Model | None = None
 
     async def ascore(self, output, context=None, **_ignored):
-        self.require(output=output)
         return await self.ask(output=output, context=context)
 
 
@@ -102,8 +101,7 @@ def test_a_judge_renders_asks_and_scores():
     result = score(judge, output="Please {{ x }}", context="shop", unknown=1)
     assert (result.name, result.value, result.reason) == ("Politeness", 0.75, "kind")
     assert result.metadata == {
-        "prompt": "politeness",
-        "prompt_version": POLITE.version,
+        "prompts": {"politeness": POLITE.version},
         "model": "fake/scripted",
         "model_calls": 1,
         "usage": {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15},

@@ -1,0 +1,171 @@
+"""Words an output shares with its references, by form, stem and meaning, in order: METEOR."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import pairwise
+from typing import ClassVar
+
+from opik_eval.errors import MetricError
+from opik_eval.metrics.arguments import require_text, require_texts
+from opik_eval.metrics.base import DataclassMetric, ScoreResult
+from opik_eval.metrics.extras import load_extra
+from opik_eval.metrics.porter import stem
+from opik_eval.metrics.words import lowercase_split
+
+Synonyms = Callable[[str], Iterable[str]]
+"""Returns words that mean the same as a word in lower case."""
+
+
+@dataclass
+class METEOR(DataclassMetric):
+    """Harmonic mean of word precision and recall, less a penalty for scattered words, 0 to 1.
+
+    A word of the output is aligned with one of the reference that is equal, else has the same
+    Porter stem, else is a synonym. Words are what stands between spaces, in lower case; the best of
+    the references counts. Equals NLTK's METEOR but in one point: an output that is aligned whole
+    and in order has no penalty, as in the reference implementation, so equal texts score 1 (NLTK
+    gives one-word texts 0.5). Two texts without words are equal.
+
+    Nothing is downloaded, so unlike Opik's there are no synonyms unless you say where from:
+    ``METEOR(synonyms=wordnet_synonyms)``, or a function of your own.
+
+    Args:
+        meteor_fn: A function of the references and the output to use instead.
+        alpha: Weight of precision in the mean, 0 to 1; 0.9 makes recall count nine times as much.
+        beta: How fast the penalty falls as words stand together.
+        gamma: Largest penalty, 0 to 1.
+        synonyms: Synonyms of a word.
+
+    Raises:
+        MetricError: A parameter is out of its range.
+
+    Source: Banerjee and Lavie 2005, "METEOR: An Automatic Metric for MT Evaluation with Improved
+        Correlation with Human Judgments".
+
+    Example:
+        >>> metric = METEOR()
+        >>> round(metric.score(output="the cats sat", reference="the cat sat down").value, 4)
+        0.755
+    """
+
+    value_range: ClassVar[tuple[float, float]] = (0.0, 1.0)
+
+    meteor_fn: Callable[[Sequence[str], str], float] | None = None
+    alpha: float = 0.9
+    beta: float = 3.0
+    gamma: float = 0.5
+    synonyms: Synonyms | None = None
+    name: str = field(default="meteor_metric", kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not (0 <= self.alpha <= 1 and 0 <= self.gamma <= 1 and self.beta >= 0):
+            raise MetricError(
+                f"metric {self.name!r} got alpha={self.alpha!r}, beta={self.beta!r}, "
+                f"gamma={self.gamma!r}",
+                remedy="give alpha and gamma between 0 and 1, and beta of 0 or more",
+            )
+
+    def score(self, output: str, reference: str | Sequence[str], **_ignored: object) -> ScoreResult:
+        """Compare ``output`` with one reference or several.
+
+        Raises:
+            MetricError: An argument is missing or no text, or the synonyms cannot be loaded.
+        """
+        text = require_text(output, "output", metric=self.name)
+        references = require_texts(reference, "reference", metric=self.name)
+        if self.meteor_fn is not None:
+            return ScoreResult(self.name, float(self.meteor_fn(references, text)))
+        answer = lowercase_split(text)
+        truths = map(lowercase_split, references)
+        return ScoreResult(self.name, max(self._meteor(answer, truth) for truth in truths))
+
+    def _meteor(self, answer: Sequence[str], truth: Sequence[str]) -> float:
+        if not answer or not truth:
+            return float(answer == truth)
+        pairs = self._alignment(answer, truth)
+        if not pairs:
+            return 0.0
+        precision, recall = len(pairs) / len(answer), len(pairs) / len(truth)
+        mean = precision * recall / (self.alpha * precision + (1 - self.alpha) * recall)
+        chunks = 1 + sum(
+            (after[0] - before[0], after[1] - before[1]) != (1, 1)
+            for before, after in pairwise(pairs)
+        )
+        if chunks == 1 and len(answer) == len(truth) == len(pairs):
+            return mean
+        penalty: float = self.gamma * (chunks / len(pairs)) ** self.beta
+        return mean * (1 - penalty)
+
+    def _alignment(self, answer: Sequence[str], truth: Sequence[str]) -> list[tuple[int, int]]:
+        """Return pairs of positions: equal words first, then equal stems, then synonyms."""
+        left = list(enumerate(answer))
+        right = list(enumerate(truth))
+        pairs = [*_aligned_by(str, left, right), *_aligned_by(stem, left, right)]
+        if self.synonyms is not None:
+            pairs += _aligned_by_meaning(self.synonyms, left, right)
+        return sorted(pairs)
+
+
+_Places = list[tuple[int, str]]
+
+
+def _aligned_by(key: Callable[[str], str], left: _Places, right: _Places) -> list[tuple[int, int]]:
+    """Align from the end what has equal keys, and take it out of both lists."""
+    places: dict[str, list[int]] = {}
+    for position, word in right:
+        places.setdefault(key(word), []).append(position)
+    pairs = [
+        (position, candidates.pop())
+        for position, word in reversed(left)
+        if (candidates := places.get(key(word)))
+    ]
+    _take_out(pairs, left, right)
+    return pairs
+
+
+def _aligned_by_meaning(synonyms: Synonyms, left: _Places, right: _Places) -> list[tuple[int, int]]:
+    pairs: list[tuple[int, int]] = []
+    open_places = right[::-1]
+    for position, word in reversed(left):
+        meanings = {word, *synonyms(word)}
+        found = next((place for place in open_places if place[1] in meanings), None)
+        if found is not None:
+            open_places.remove(found)
+            pairs.append((position, found[0]))
+    _take_out(pairs, left, right)
+    return pairs
+
+
+def _take_out(pairs: Sequence[tuple[int, int]], left: _Places, right: _Places) -> None:
+    taken_left, taken_right = ({pair[side] for pair in pairs} for side in (0, 1))
+    left[:] = [place for place in left if place[0] not in taken_left]
+    right[:] = [place for place in right if place[0] not in taken_right]
+
+
+@lru_cache(maxsize=65536)
+def wordnet_synonyms(word: str) -> frozenset[str]:
+    """Return WordNet's synonyms of an English word, from data that is on this machine already.
+
+    Needs the extra ``wordnet`` and NLTK's corpus ``wordnet``. Words of several parts are left out.
+
+    Raises:
+        MetricError: NLTK or the corpus is missing.
+    """
+    corpus = load_extra("nltk.corpus", extra="wordnet", metric="meteor_metric")
+    try:
+        synsets = corpus.wordnet.synsets(word)
+    except LookupError as error:
+        raise MetricError(
+            "METEOR was asked for WordNet's synonyms, but NLTK finds no WordNet on this machine",
+            remedy="fetch it once with `python -m nltk.downloader wordnet`, or leave out "
+            "synonyms=wordnet_synonyms",
+        ) from error
+    names = (name for synset in synsets for name in synset.lemma_names())
+    return frozenset(name for name in names if "_" not in name)
+
+
+__all__ = ["METEOR", "Synonyms", "wordnet_synonyms"]
