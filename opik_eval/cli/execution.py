@@ -146,9 +146,12 @@ def _task(run: RunFile, path: str) -> Callable[..., object]:
         if not module or not name:
             raise ImportError("it has no 'module:function' form")
         found: object = reduce(getattr, name.split("."), importlib.import_module(module))
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # importing runs the user's code
+        reason = (
+            str(error) if isinstance(error, ImportError) else f"{type(error).__name__}: {error}"
+        )
         raise ConfigError(
-            f"{run.origin.at('task')}: cannot load {path!r}: {error}",
+            f"{run.origin.at('task')}: cannot load {path!r}: {reason}",
             remedy="write package.module:function, importable from the working directory",
         ) from error
     return cast("Callable[..., object]", found)

@@ -8,6 +8,7 @@ import importlib
 import pickle
 import threading
 import time
+import warnings
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import TimeoutError as NoReplyError
 from dataclasses import dataclass
@@ -133,14 +134,18 @@ class _Coordinator:
             "Generator[list[bytes]]",
             parallel(joblib.delayed(run_shard)(self._shared.runner, u) for u in self._shards()),
         )
-        for shard in _explained(results):
-            self._finished += len(shard)
-            self._seconds = (time.perf_counter() - started) * self._shared.workers
-            for packed in shard:
-                self._shared.deliver(pickle.loads(packed))
-            if self._stopped.is_set():
-                results.close()  # ends the workers
-                return
+        try:
+            for shard in _explained(results):
+                self._finished += len(shard)
+                self._seconds = (time.perf_counter() - started) * self._shared.workers
+                for packed in shard:
+                    self._shared.deliver(pickle.loads(packed))
+                if self._stopped.is_set():
+                    return
+        finally:
+            with warnings.catch_warnings():  # joblib warns of what is meant here
+                warnings.simplefilter("ignore", UserWarning)
+                results.close()  # ends workers that are still at it
 
     def stop(self) -> None:
         """Deal no more, and end the workers as soon as the next of them answers."""
@@ -162,7 +167,7 @@ def _explained(results: Iterator[list[bytes]]) -> Iterator[list[bytes]]:
     """Hand on what the workers return; say what to do where they cannot be used at all."""
     try:
         yield from results
-    except (InterruptError, OpikEvalError, GeneratorExit):
+    except (InterruptError, OpikEvalError):
         raise
     except Exception as error:
         raise TaskError(

@@ -77,7 +77,13 @@ def skip_done(
         if done := earlier.complete.get(place):
             standing.append((unit, done))
         elif stored := earlier.unscored.get(place):
-            to_run.append(replace(unit, stored=stored))
+            to_run.append(replace(unit, stored=_without_failures(stored)))
         else:
             to_run.append(unit)
     return to_run, standing
+
+
+def _without_failures(item: ExperimentItem) -> ExperimentItem:
+    """Drop failed scores: a metric may name its scores otherwise when it works."""
+    kept = tuple(score for score in item.scores or () if not score.scoring_failed)
+    return item.model_copy(update={"scores": kept})

@@ -27,7 +27,7 @@ _GATE_POLL_SECONDS = 0.02
 _WATCH_FRACTION = 0.1
 _GROWTH_SECONDS = 0.002
 _LONGEST_PAUSE_SECONDS = 0.05
-_BUSY_SHARE = 0.7
+_BUSY_SHARE = 0.4
 _LONG_SECONDS = 0.02
 
 
@@ -51,6 +51,7 @@ class Scheduling:
         workers: Most tasks in flight.
         total: Number of units, if known; fewer threads are started for fewer units.
         context: The caller's context variables; every task runs in a copy.
+        cpu_clock: Processor time of the process, in seconds.
     """
 
     runner: UnitRunner
@@ -60,6 +61,7 @@ class Scheduling:
     workers: int
     total: int | None = None
     context: contextvars.Context = field(default_factory=contextvars.copy_context)
+    cpu_clock: Callable[[], float] = time.process_time
     gate: Gate = field(init=False)
 
     def __post_init__(self) -> None:
@@ -240,10 +242,10 @@ class _TaskThreads:
         """
         limit, pause = _count(self._shared), _GROWTH_SECONDS
         while self._alive < limit and self._shared.feed.is_open:
-            wall, cpu = time.perf_counter(), time.process_time()
+            wall, cpu = time.perf_counter(), self._shared.cpu_clock()
             await asyncio.sleep(pause)
             now = time.perf_counter()
-            is_idle = time.process_time() - cpu < _BUSY_SHARE * (now - wall)
+            is_idle = self._shared.cpu_clock() - cpu < _BUSY_SHARE * (now - wall)
             starts = [started for _, started in list(self._running.values())]
             if is_idle or any(now - started > _LONG_SECONDS for started in starts):
                 for _ in range(limit - self._alive):

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from opik_eval.judges.calibration import (
         Calibration,
         Disagreement,
-        acalibrate,
         calibrate,
     )
     from opik_eval.judges.claims import (
@@ -98,6 +97,7 @@ if TYPE_CHECKING:
         ChecklistJudge,
         RubricJudge,
     )
+    from opik_eval.judges.scoring import score_items
     from opik_eval.judges.sycophancy import (
         SycEval,
     )
@@ -106,7 +106,6 @@ if TYPE_CHECKING:
     )
     from opik_eval.judges.tournament import (
         Tournament,
-        arank,
         rank,
     )
 
@@ -167,10 +166,9 @@ _HOME = {
     "UserFrustrationMetric": "conversation",
     "Verdict": "base",
     "WinRate": "pairwise",
-    "acalibrate": "calibration",
-    "arank": "tournament",
     "calibrate": "calibration",
     "rank": "tournament",
+    "score_items": "scoring",
     "win_rate": "pairwise",
 }
 
@@ -244,9 +242,8 @@ __all__ = [
     "UserFrustrationMetric",
     "Verdict",
     "WinRate",
-    "acalibrate",
-    "arank",
     "calibrate",
     "rank",
+    "score_items",
     "win_rate",
 ]

@@ -12,6 +12,7 @@ from opik_eval.errors import MetricError
 from opik_eval.judges.base import Judge, JudgeWithExamples, Reason, Verdict
 from opik_eval.judges.together import together
 from opik_eval.metrics.base import ScoreResult
+from opik_eval.metrics.retrieval import average_precision
 
 
 @dataclass
@@ -166,30 +167,11 @@ class RankedContextPrecision(Judge):
         )
         useful = [reply.is_useful for reply in replies]
         verdict = Verdict(
-            value=average_precision(useful),
+            value=average_precision(useful, sum(useful)) if any(useful) else 0.0,
             reason=f"{sum(useful)} of {len(useful)} chunks are useful",
             metadata={"useful": useful, "reasons": [reply.reason for reply in replies]},
         )
         return self.result(hearing, verdict)
-
-
-def average_precision(relevant: Sequence[bool]) -> float:
-    """Return the average precision of a ranking; 0.0 without a relevant entry.
-
-    Args:
-        relevant: Whether the entry at each rank is relevant, best rank first.
-
-    Example:
-        >>> round(average_precision([True, False, True]), 3)
-        0.833
-    """
-    hits = 0
-    precisions = []
-    for rank, is_relevant in enumerate(relevant, start=1):
-        if is_relevant:
-            hits += 1
-            precisions.append(hits / rank)
-    return sum(precisions) / hits if hits else 0.0
 
 
 def chunks_of(context: object, *, metric: str) -> Sequence[object]:
@@ -213,6 +195,5 @@ __all__ = [
     "ContextRecall",
     "Hallucination",
     "RankedContextPrecision",
-    "average_precision",
     "chunks_of",
 ]

@@ -245,8 +245,10 @@ class GLEU(DataclassMetric):
         truths = [_split(t) for t in require_texts(reference, "reference", metric=self.name)]
         if self.gleu_fn is not None:
             return ScoreResult(self.name, float(self.gleu_fn(truths, answer)))
-        counts = self._runs(answer)
-        return ScoreResult(self.name, max(_gleu(counts, self._runs(truth)) for truth in truths))
+        if answer in truths:
+            return ScoreResult(self.name, 1.0)  # perhaps too short for any run
+        runs = self._runs(answer)
+        return ScoreResult(self.name, max(_gleu(runs, self._runs(truth)) for truth in truths))
 
     def _runs(self, tokens: Sequence[str]) -> Counter[tuple[str, ...]]:
         sizes = range(self.min_len, self.max_len + 1)
@@ -254,8 +256,7 @@ class GLEU(DataclassMetric):
 
 
 def _gleu(answer: Counter[tuple[str, ...]], truth: Counter[tuple[str, ...]]) -> float:
-    most = max(answer.total(), truth.total())
-    return (answer & truth).total() / most if most else 1.0
+    return (answer & truth).total() / max(1, answer.total(), truth.total())
 
 
 def _split(text: str) -> list[str]:

@@ -143,6 +143,7 @@ class Classification:
         self, results: Iterable[Result], counts: dict[str, int]
     ) -> Iterable[tuple[str, str | None]]:
         """Yield the expected and predicted labels, and count what has none."""
+        abstentions = {self._label(label) for label in self.abstentions}
         for result in results:
             case = result.test_case
             truth = self._found(case.dataset_item_content, self.expected, case)
@@ -152,8 +153,7 @@ class Classification:
                 counts["failed"] += 1
             else:
                 answer = self._found(case.task_output, self.predicted, case)
-                abstained = answer in {self._label(label) for label in self.abstentions}
-                yield truth, None if abstained else answer
+                yield truth, None if answer in abstentions else answer
 
     def _found(self, content: Mapping[str, object], path: str, case: Case) -> str | None:
         value = find_path(to_jsonable(content), path)

@@ -104,8 +104,7 @@ class CodeExecution(DataclassMetric):
         token = secrets.token_hex(16)
         program = f"{prefix}{code}\n\n{tests}\n\nprint()\nprint({token!r})\n"
         execution = (self.runner or SubprocessRunner()).run(program)
-        has_ended = execution.stdout.rstrip().endswith(token)
-        passed = execution.exit_code == 0 and has_ended
+        passed = execution.exit_code == 0 and token in execution.stdout
         return ScoreResult(self.name, float(passed), reason=None if passed else _why(execution))
 
     def _check(self, tests: str) -> None:

@@ -12,7 +12,7 @@ from inspect import iscoroutinefunction
 
 from opik_eval.errors import MetricError
 from opik_eval.metrics.base import BaseMetric, implementation_of, normalise
-from opik_eval.metrics.json_values import MISSING, same_json
+from opik_eval.metrics.json_values import MISSING, same_plain
 
 Comparator = BaseMetric | Callable[..., object]
 
@@ -50,8 +50,8 @@ def compare(comparator: Comparator | None, output: object, reference: object, pa
 
     Args:
         comparator: A function or a metric; ``None`` = the values must be the same in JSON.
-        output: What was found; may be ``MISSING``.
-        reference: What was expected; may be ``MISSING``.
+        output: What was found, as ``json_value`` returns it, or ``MISSING``.
+        reference: What was expected, likewise.
         part: What is compared, for errors.
 
     Raises:
@@ -60,7 +60,7 @@ def compare(comparator: Comparator | None, output: object, reference: object, pa
     if output in (None, MISSING) or reference in (None, MISSING):
         return float(output in (None, MISSING) and reference in (None, MISSING))
     if comparator is None:
-        return float(same_json(output, reference))
+        return float(same_plain(output, reference))
     if not isinstance(comparator, BaseMetric):
         return _worth(comparator(output, reference), part)
     try:

@@ -250,11 +250,11 @@ def _jaccard(one: list[str], other: list[str]) -> float:
 
 
 def _unevenness(tokens: list[str]) -> float:
-    if len(tokens) == 1:
-        return 0.0
     counts = Counter(tokens)
     if len(counts) < 2:
-        return 1.0
+        return float(len(tokens) != 1)
+    if len({*counts.values()}) == 1:
+        return 0.0  # exactly
     shares = [count / len(tokens) for count in counts.values()]
     entropy = -math.fsum(share * math.log(share) for share in shares)
     return max(0.0, 1 - entropy / math.log(len(counts)))

@@ -9,7 +9,7 @@ from fractions import Fraction
 from math import fsum
 from typing import NamedTuple, TypeGuard
 
-from opik_eval.metrics.json_values import MISSING, path_of_key, shown
+from opik_eval.metrics.json_values import MISSING, path_of_key, same_plain, shown
 from opik_eval.metrics.matching import Pair, best_alignment, best_pairs
 from opik_eval.serialization import dumps
 
@@ -109,13 +109,15 @@ class JsonComparison:
         ]
 
     def _leaf(self, one: object, other: object) -> float:
+        if same_plain(one, other):
+            return 1.0
         if isinstance(one, str) and isinstance(other, str) and self.text_credit:
             from rapidfuzz.distance import Indel
 
             return float(Indel.normalized_similarity(one, other))
         if _is_number(one) and _is_number(other):
-            return float(one == other or self._is_close(one, other))
-        return float(type(one) is type(other) and one == other)
+            return float(self._is_close(one, other))
+        return 0.0
 
     def _is_close(self, one: float, other: float) -> bool:
         if not self.relative_tolerance:

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from decimal import Decimal
+from functools import lru_cache
 from typing import Final, cast
 
 from opik_eval.metrics.structure import parse_json
@@ -54,7 +55,14 @@ def same_json(one: object, other: object) -> bool:
         (True, False)
     """
     left, right = (_with_plain_numbers(to_jsonable(value)) for value in (one, other))
-    return dumps(left) == dumps(right)
+    return same_plain(left, right)
+
+
+def same_plain(one: object, other: object) -> bool:
+    """Do the same for values as ``json_value`` returns them, which is faster."""
+    if type(one) is not type(other):
+        return False
+    return dumps(one) == dumps(other) if isinstance(one, dict | list) else one == other
 
 
 def find_path(value: object, path: str) -> object:
@@ -73,13 +81,12 @@ def find_path(value: object, path: str) -> object:
     """
     if isinstance(value, dict) and path in value:
         return cast("object", value[path])
-    position = 0
-    while position < len(path):
-        step = _STEP.match(path, position)
-        if step is None:
-            return MISSING
-        value = _part(value, step)
-        position = step.end()
+    for step in _steps(path):
+        if isinstance(step, int):
+            is_there = isinstance(value, list) and step < len(value)
+            value = cast("list[object]", value)[step] if is_there else MISSING
+        else:
+            value = value.get(step, MISSING) if isinstance(value, dict) else MISSING
     return value
 
 
@@ -113,13 +120,19 @@ def shown(value: object) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-def _part(value: object, step: re.Match[str]) -> object:
-    key, index, quoted = step.groups()
-    if index is not None:
-        is_there = isinstance(value, list) and int(index) < len(value)
-        return cast("list[object]", value)[int(index)] if is_there else MISSING
-    name = key if quoted is None else json.loads(quoted)
-    return cast("object", value.get(name, MISSING)) if isinstance(value, dict) else MISSING
+@lru_cache(maxsize=4096)
+def _steps(path: str) -> tuple[str | int | Missing, ...]:
+    """Return the keys and indices of a path; what is no path leads to what is not there."""
+    steps: list[str | int | Missing] = []
+    position = 0
+    while position < len(path):
+        step = _STEP.match(path, position)
+        if step is None:
+            return (MISSING,)
+        key, index, quoted = step.groups()
+        steps.append(int(index) if index is not None else key or json.loads(quoted))
+        position = step.end()
+    return tuple(steps)
 
 
 def _with_plain_numbers(value: object) -> object:
@@ -142,5 +155,6 @@ __all__ = [
     "leaves",
     "path_of_key",
     "same_json",
+    "same_plain",
     "shown",
 ]

@@ -25,9 +25,10 @@ class METEOR(DataclassMetric):
 
     A word of the output is aligned with one of the reference that is equal, else has the same
     Porter stem, else is a synonym. Words are what stands between spaces, in lower case; the best of
-    the references counts. Equals NLTK's METEOR but in one point: an output that is aligned whole
-    and in order has no penalty, as in the reference implementation, so equal texts score 1 (NLTK
-    gives one-word texts 0.5). Two texts without words are equal.
+    the references counts. Two texts without words are equal. Equals NLTK's METEOR but in two
+    points: an output that is aligned whole and in order has no penalty, as in the reference
+    implementation, so equal texts score 1 (NLTK gives one-word texts 0.5); and synonyms are those
+    of the word, where NLTK asks for synonyms of its stem.
 
     Nothing is downloaded, so unlike Opik's there are no synonyms unless you say where from:
     ``METEOR(synonyms=wordnet_synonyms)``, or a function of your own.

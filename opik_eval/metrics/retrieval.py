@@ -132,7 +132,7 @@ class RetrievalMetric(DataclassMetric):
     k: int | None = None
 
     def __post_init__(self) -> None:
-        if self.k is not None and (isinstance(self.k, bool) or self.k < 1):
+        if self.k is not None and (type(self.k) is not int or self.k < 1):
             raise MetricError(
                 f"metric {self.name or self.stem!r}: k is {self.k}",
                 remedy="give the number of ranks to look at, 1 or more",

@@ -39,7 +39,8 @@ PATTERNS = {
     ),
     "gives new instructions": (
         r"\b(?:your|here\s+are\s+(?:your|the))\s+(?:new|real|actual|updated)\s+"
-        r"(?:instructions?|task|role|rules|goal|objective|purpose|directive)s?\b"
+        r"(?:instruction|task|role|rule|goal|objective|purpose|directive)s?\s*"
+        r"(?::|\b(?:is|are)\s*(?:to\b|now\b|:|as\s+follows\b))"
     ),
     "changes the role": (
         r"\b(?:you\s+are|you're|act\s+as|pretend\s+(?:to\s+be|you\s+are|that\s+you\s+are)|roleplay\s+as|"

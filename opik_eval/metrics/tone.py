@@ -51,12 +51,14 @@ class Tone(DataclassMetric):
 
     The rules: enough of its loaded words are positive, it does not shout in capitals, it does not
     exclaim too often, and it contains no forbidden phrase. A negation up to three words before
-    turns a loaded word around (*not bad*), which Opik does not see. A text without words breaks no
-    rule. The built-in lists are English.
+    turns a loaded word around (*not bad*), and neither the capitals that words begin with nor a
+    single acronym count as shouting; Opik has neither rule. A text without words breaks none. The
+    built-in lists are English.
 
     Args:
         min_sentiment: Lowest allowed (positive - negative) / (positive + negative) words, -1 to 1.
-        max_upper_ratio: Highest allowed share of capitals among the letters, 0 to 1.
+        max_upper_ratio: Highest allowed share of the letters that stand in words of capitals, 0 to
+            1.
         max_exclamations: How many exclamation marks are allowed.
         positive_lexicon: Positive words; the built-in ones if absent.
         negative_lexicon: Negative words; the built-in ones if absent.
@@ -88,8 +90,7 @@ class Tone(DataclassMetric):
         text = require_text(output, "output", metric=self.name)
         plain = phrase_form(text)
         sentiment = self._sentiment(_WORD.findall(plain))
-        letters = [letter for letter in text if letter.isalpha()]
-        upper_ratio = sum(letter.isupper() for letter in letters) / max(len(letters), 1)
+        upper_ratio = _shouted(text)
         exclamations = text.count("!") + text.count("！")
         phrase = self._forbidden_phrase(plain)
         broken = []
@@ -128,6 +129,12 @@ class Tone(DataclassMetric):
         phrases = FORBIDDEN_PHRASES if self.forbidden_phrases is None else self.forbidden_phrases
         hits = (phrase for phrase in phrases if contains_phrase(plain, phrase_form(phrase)))
         return next(hits, None)
+
+
+def _shouted(text: str) -> float:
+    words = _WORD.findall(text)
+    shouted = [word for word in words if len(word) > 1 and word.isupper()]
+    return sum(map(len, shouted)) / sum(map(len, words)) if len(shouted) > 1 else 0.0
 
 
 def _folded(given: Collection[str] | None, built_in: frozenset[str]) -> frozenset[str]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal
 
+from opik_eval.errors import MetricError
 from opik_eval.metrics.arguments import require_choice
 from opik_eval.metrics.base import Arguments, DataclassMetric, ScoreResult, arguments_of
 from opik_eval.metrics.comparators import Comparator
@@ -152,7 +153,8 @@ class TrajectoryMatch(ToolMetric):
             their order, maybe with others between; ``unordered``: the same calls in any order;
             ``superset``: all expected calls and maybe others; ``subset``: some of the expected
             calls and no others.
-        threshold: How well a call must fit to count, for comparators that say more than yes and no.
+        threshold: How well a call must fit to count, above 0 and up to 1, for comparators that say
+            more than yes and no.
         source: Where the calls are: ``output``: the task returns them as ``tool_calls``;
             ``task_span``: the spans of type ``tool`` that its run recorded.
 
@@ -174,6 +176,11 @@ class TrajectoryMatch(ToolMetric):
         super().__post_init__()
         modes = ("strict", "in_order", "unordered", "superset", "subset")
         require_choice(self.mode, "mode", modes, metric=self.name)
+        if not 0 < self.threshold <= 1:
+            raise MetricError(
+                f"metric {self.name!r}: threshold is {self.threshold}",
+                remedy="give a threshold above 0 and up to 1",
+            )
 
     def compared_calls(self, made: Sequence[Call], expected: Sequence[Call]) -> ScoreResult:
         """Return the score of the calls that were made."""

@@ -6,6 +6,21 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from opik_eval.statistics.agreement import (
+        Agreement,
+        BinaryConfusion,
+        cohen_kappa,
+        confusion,
+        krippendorff_alpha,
+    )
+    from opik_eval.statistics.correction import (
+        Corrected,
+        prediction_powered_mean,
+        rogan_gladen,
+    )
+    from opik_eval.statistics.correlation import (
+        correlation,
+    )
     from opik_eval.statistics.intervals import Estimate, IntervalMethod, mean_interval
     from opik_eval.statistics.paired import (
         PairedComparison,
@@ -23,6 +38,11 @@ if TYPE_CHECKING:
         minimum_detectable_effect,
         needed_pairs,
     )
+    from opik_eval.statistics.ranking import (
+        Game,
+        Rated,
+        bradley_terry,
+    )
     from opik_eval.statistics.reducers import (
         Reducer,
         at_least_k,
@@ -36,19 +56,29 @@ if TYPE_CHECKING:
     )
 
 _HOME = {
+    "Agreement": "agreement",
+    "BinaryConfusion": "agreement",
+    "Corrected": "correction",
     "Design": "power",
     "Estimate": "intervals",
+    "Game": "ranking",
     "IntervalMethod": "intervals",
     "PairedBinary": "power",
     "PairedComparison": "paired",
     "PairedNumeric": "power",
+    "Rated": "ranking",
     "Reducer": "reducers",
     "Verdict": "paired",
     "at_least_k": "reducers",
     "benjamini_hochberg": "paired",
+    "bradley_terry": "ranking",
+    "cohen_kappa": "agreement",
     "compare_paired": "paired",
+    "confusion": "agreement",
+    "correlation": "correlation",
     "design_of": "power",
     "holm": "paired",
+    "krippendorff_alpha": "agreement",
     "maximum": "reducers",
     "mean": "reducers",
     "mean_interval": "intervals",
@@ -58,24 +88,36 @@ _HOME = {
     "needed_pairs": "power",
     "pass_at_k": "reducers",
     "pass_hat_k": "reducers",
+    "prediction_powered_mean": "correction",
     "reducer": "reducers",
+    "rogan_gladen": "correction",
     "verdict_on": "paired",
 }
 
 __all__ = [
+    "Agreement",
+    "BinaryConfusion",
+    "Corrected",
     "Design",
     "Estimate",
+    "Game",
     "IntervalMethod",
     "PairedBinary",
     "PairedComparison",
     "PairedNumeric",
+    "Rated",
     "Reducer",
     "Verdict",
     "at_least_k",
     "benjamini_hochberg",
+    "bradley_terry",
+    "cohen_kappa",
     "compare_paired",
+    "confusion",
+    "correlation",
     "design_of",
     "holm",
+    "krippendorff_alpha",
     "maximum",
     "mean",
     "mean_interval",
@@ -85,7 +127,9 @@ __all__ = [
     "needed_pairs",
     "pass_at_k",
     "pass_hat_k",
+    "prediction_powered_mean",
     "reducer",
+    "rogan_gladen",
     "verdict_on",
 ]
 

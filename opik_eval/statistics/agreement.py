@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Literal, TypeVar, cast, get_args
 
 from opik_eval.errors import ConfigError
 from opik_eval.statistics.intervals import wilson_interval
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 Label = TypeVar("Label", bound=Hashable)
 Weights = Literal["linear", "quadratic"]
 Level = Literal["nominal", "ordinal", "interval"]
-_Distance = Callable[["NDArray[np.float64]", "NDArray[np.float64]"], "NDArray[np.float64]"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,63 +217,60 @@ def krippendorff_alpha(
     """
     import numpy as np
 
+    if level not in get_args(Level):
+        raise ConfigError(f"there is no level {level!r}", remedy=f"use one of {get_args(Level)}")
     units = [[r for r in item if r is not None] for item in ratings]
     units = [unit for unit in units if len(unit) > 1]
-    values = sorted({rating for unit in units for rating in unit})
-    place = {value: index for index, value in enumerate(values)}
-    tables = np.zeros((len(units), len(values), len(values)))
-    for table, unit in zip(tables, units, strict=True):
-        for i, one in enumerate(unit):
-            for j, other in enumerate(unit):
-                if i != j:
-                    table[place[one], place[other]] += 1 / (len(unit) - 1)
-    if level not in _DISTANCES:
-        raise ConfigError(f"there is no level {level!r}", remedy=f"use one of {[*_DISTANCES]}")
-
-    def alpha(coincidences: NDArray[np.float64]) -> float:
-        margins = coincidences.sum(axis=0)
-        distances = _DISTANCES[level](np.array(values, dtype=float), margins)
-        expected = float(margins @ distances @ margins)
-        if expected == 0:
-            return math.nan
-        return 1 - float(margins.sum() - 1) * float((coincidences * distances).sum()) / expected
-
-    value = alpha(tables.sum(axis=0))
+    if not units:
+        return Agreement(math.nan, math.nan, math.nan, 0)
+    parts = _sums_by_unit(units, level)
+    value = float(_alpha(parts.sum(axis=0)))
     if not resamples or math.isnan(value):
         return Agreement(value, math.nan, math.nan, len(units))
     generator = np.random.default_rng(seed)
-    flat = tables.reshape(len(units), -1)
     drawn = generator.multinomial(len(units), np.full(len(units), 1 / len(units)), resamples)
-    samples = [alpha(total.reshape(tables.shape[1:])) for total in drawn @ flat]
-    tail = (1 - confidence) / 2
+    samples = _alpha(drawn @ parts)
     # A sample of equal ratings says nothing; leaving it out would narrow the interval.
-    known = np.where(np.isnan(samples), value, samples)
-    low, high = np.quantile(known, [tail, 1 - tail])
+    samples = np.where(np.isnan(samples), value, samples)
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(samples, [tail, 1 - tail])
     return Agreement(value, float(low), float(high), len(units))
 
 
-def _nominal(values: NDArray[np.float64], _margins: NDArray[np.float64]) -> NDArray[np.float64]:
-    return (values[:, None] != values[None, :]).astype(float)
+def _sums_by_unit(units: Sequence[Sequence[float]], level: Level) -> NDArray[np.float64]:
+    """Return, for each item: observed disagreement, ratings, sum of squares, sum.
 
-
-def _ordinal(_values: NDArray[np.float64], margins: NDArray[np.float64]) -> NDArray[np.float64]:
+    Every level is a squared distance between points: of the numbers themselves, of their mean
+    ranks, or of unit vectors, one for each label. So all there is to know about an item are its
+    sums, however many different ratings there are.
+    """
     import numpy as np
 
-    reached = np.cumsum(margins)
-    middle = reached - margins / 2  # mean rank of each value
-    return (middle[:, None] - middle[None, :]) ** 2
+    sizes = np.array([len(unit) for unit in units])
+    pooled = np.array([rating for unit in units for rating in unit], dtype=np.float64)
+    _, which, counts = np.unique(pooled, return_inverse=True, return_counts=True)
+    if level == "nominal":
+        points = np.eye(len(counts))[which]
+    elif level == "ordinal":
+        points = (np.cumsum(counts) - counts / 2)[which][:, None]
+    else:
+        points = (pooled - pooled.mean())[:, None]  # centred, so that squares do not cancel
+    starts = np.cumsum(sizes) - sizes
+    sums = np.add.reduceat(points, starts)
+    squares = np.add.reduceat((points**2).sum(axis=1), starts)
+    observed = (sizes * squares - (sums**2).sum(axis=1)) / (sizes - 1)
+    return np.column_stack([observed, sizes, squares, sums])
 
 
-def _interval(values: NDArray[np.float64], _margins: NDArray[np.float64]) -> NDArray[np.float64]:
-    differences: NDArray[np.float64] = values[:, None] - values[None, :]
-    return differences * differences
+def _alpha(totals: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return alpha for totals over items, in the last axis."""
+    import numpy as np
 
-
-_DISTANCES: Mapping[str, _Distance] = {
-    "nominal": _nominal,
-    "ordinal": _ordinal,
-    "interval": _interval,
-}
+    observed, n, squares = totals[..., 0], totals[..., 1], totals[..., 2]
+    expected = n * squares - (totals[..., 3:] ** 2).sum(axis=-1)
+    defined = expected > 1e-12 * n * squares
+    ratio = (n - 1) * observed / np.where(defined, expected, 1.0)
+    return np.where(defined, 1 - ratio, np.nan)
 
 
 def _weighting(

@@ -84,7 +84,10 @@ def rogan_gladen(
     edge = judge.sensitivity + judge.specificity - 1
     z = NormalDist().inv_cdf((1 + confidence) / 2)
     low, high = _lang_reiczigel(raw, n, judge, z)
-    mean = min(1.0, max(0.0, (raw + judge.specificity - 1) / edge)) if edge > 0 else math.nan
+    if edge <= 0:
+        return Corrected(math.nan, 0.0, 1.0, raw, "rogan-gladen", n, judge.n)
+    mean = min(1.0, max(0.0, (raw + judge.specificity - 1) / edge))
+    low, high = min(low, mean), max(high, mean)
     return Corrected(mean, low, high, raw, "rogan-gladen", n, judge.n)
 
 
@@ -118,7 +121,7 @@ def prediction_powered_mean(
 
     The labelled items must be drawn from the same population as the others. The better the judge
     predicts the labels, the narrower the interval; a judge that predicts nothing gets no weight,
-    and the interval is that of the labels alone, never wider. Labels may be any numbers, not only
+    which leaves the interval of the labels alone. Labels may be any numbers, not only
     0 and 1.
 
     Args:

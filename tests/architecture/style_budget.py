@@ -125,8 +125,8 @@ def check_tree(sources: Sequence[Source]) -> Iterator[Violation]:
 def repeated_share(sources: Sequence[Source]) -> float:
     """Return the share of lines in runs of ``REPEAT_WINDOW`` or more that occur elsewhere too.
 
-    Imports, docstrings, blank lines and signatures do not count: an interface is spelled out
-    wherever it is implemented.
+    Imports, docstrings, blank lines, signatures and ``__all__`` do not count: an interface is
+    spelled out wherever it is implemented, and a name wherever it is handed on.
     """
     texts = {source.path: _code_lines(source) for source in sources}
     windows = Counter(
@@ -214,7 +214,8 @@ def _code_lines(source: Source) -> list[str]:
     skipped: set[int] = set()
     for node in ast.walk(source.tree):
         is_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-        if is_text or isinstance(node, ast.Import | ast.ImportFrom):
+        is_export = isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+        if is_text or is_export or isinstance(node, ast.Import | ast.ImportFrom):
             skipped.update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
         if isinstance(node, Function):
             first = min([node.lineno, *(part.lineno for part in node.decorator_list)])

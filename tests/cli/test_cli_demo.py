@@ -20,11 +20,11 @@ needs_model = pytest.mark.skipif(REASON is not None, reason=str(REASON))
 @needs_model
 def test_demo(cli) -> None:
     """The demo evaluates both prompts, compares them, and says where to look next."""
-    outcome = cli("demo", "--items", "6")
+    outcome = cli("demo", "--items", "2")
     assert outcome.code == 0
     for expected in (
-        "demo-instruction: 6 items, completed in",
-        "demo-demonstrations: 6 items, completed in",
+        "demo-instruction: 2 items, completed in",
+        "demo-demonstrations: 2 items, completed in",
         "accuracy",
         "unparsed",
         "95 % interval",
@@ -43,7 +43,7 @@ def test_demo(cli) -> None:
     ]
     assert [hint[0] for hint in hints] == ["list", "show", "compare"]
     assert cli(*hints[0]).out.count("shop-messages-test") == 2
-    assert "demo-instruction: 6 items" in cli(*hints[1]).out
+    assert "demo-instruction: 2 items" in cli(*hints[1]).out
     assert "B: demo-demonstrations" in cli(*hints[2]).out
 
 

@@ -196,10 +196,12 @@ def test_argument_that_nothing_supplies(cli, folder: Path) -> None:
         ("shop_tasks", "has no 'module:function' form"),
         ("shop_tasks:nothing", "no attribute 'nothing'"),
         ("no_such_module:task", "No module named 'no_such_module'"),
+        ("bad_syntax:task", "SyntaxError: "),
     ],
 )
 def test_task_that_cannot_be_loaded(cli, folder: Path, task: str, expected: str) -> None:
     """A task that cannot be loaded is reported with file, line and form."""
+    (folder / "bad_syntax.py").write_text("def task(:\n")
     (folder / "run.yaml").write_text(f"name: n\ndataset: items.jsonl\ntask: {task}\n")
     outcome = cli("run", "run.yaml")
     assert outcome.code == 1

@@ -80,7 +80,7 @@ def test_every_operator_is_documented() -> None:
 def test_every_metric_is_documented() -> None:
     """The table of metrics is what ``python tests/docs/metric_table.py`` writes."""
     text = metric_table.PAGE.read_text(encoding="utf-8")
-    assert text == metric_table.with_table(text)
+    assert text == metric_table.with_table(text), "run: python tests/docs/metric_table.py"
 
 
 def test_every_fake_model_is_documented() -> None:

@@ -249,37 +249,48 @@ def test_scoring_slots_bound_what_waits_for_metrics(is_async: bool) -> None:
     assert 1 < most[0] <= run.scheduling.scoring_slots == 32
 
 
-def test_tasks_that_wait_briefly_run_beside_each_other() -> None:
-    """Threads are started as soon as tasks turn out to wait, even if they end all the time."""
+def test_tasks_that_wait_run_beside_each_other() -> None:
+    """Threads are started as soon as the process turns out to be idle, though tasks end all along."""
     together = threading.Barrier(4, timeout=PATIENCE_SECONDS)
 
     def task(item: dict[str, Any]) -> dict[str, object]:
-        if item["n"] < 200:
-            threading.Event().wait(0.002)
-        elif item["n"] < 204:
+        if item["n"] >= 200:
             together.wait()
-        return {"output": 1}
+        return {"output": threading.Event().wait(0.0005)}
 
-    run = schedule(runner(task), units(210), workers=4)
+    run = schedule(runner(task), units(204), workers=4)
+    run.scheduling.cpu_clock = lambda: 0.0  # never busy
     asyncio.run(run_in_threads(run.scheduling))
     assert all(f.result.error is None for f in run.delivered)
 
 
 def test_tasks_that_compute_share_one_thread() -> None:
-    """Tasks that take microseconds stay on one thread: more would get in each other's way."""
+    """Short tasks that keep the processor busy stay on one thread, out of each other's way."""
     threads: set[int] = set()
 
     def task(item: dict[str, Any]) -> dict[str, object]:
         threads.add(threading.get_ident())
-        end = time.perf_counter() + 0.0002
-        while time.perf_counter() < end:
-            pass
         return {"output": 1}
 
-    run = schedule(runner(task), units(300), workers=16)
+    run = schedule(runner(task), units(500), workers=16)
+    run.scheduling.cpu_clock = lambda: 2 * time.perf_counter()  # always busy
     asyncio.run(run_in_threads(run.scheduling))
-    assert len(threads) <= 3 < 16
-    assert len(run.delivered) == 300
+    assert len(threads) == 1
+    assert len(run.delivered) == 500
+
+
+def test_long_tasks_run_beside_each_other_however_busy_the_process_is() -> None:
+    """Tasks of more than a few milliseconds get all threads."""
+    together = threading.Barrier(3, timeout=PATIENCE_SECONDS)
+
+    def task(item: dict[str, Any]) -> dict[str, object]:
+        together.wait()
+        return {"output": 1}
+
+    run = schedule(runner(task), units(3), workers=3)
+    run.scheduling.cpu_clock = lambda: 2 * time.perf_counter()
+    asyncio.run(run_in_threads(run.scheduling))
+    assert all(f.result.error is None for f in run.delivered)
 
 
 @pytest.mark.parametrize("total", [None, 0, 3])

@@ -6,11 +6,12 @@ import random
 
 from hypothesis import strategies as st
 
-_VOCABULARY = (
-    "the a cat dog cats running ran quickly quick relational ponies happily happy news dying on mat "
-    "under house houses of and sat sits nationality conditional troubled trouble it's well-known "
-    'U.S. 3.14 hello, world. (yes) "no" sky skies electricity'
-).split()
+_WORDS = (
+    "the a cat dog cats running ran quickly quick relational ponies happily happy news dying on "
+    "mat under house houses of and sat sits nationality conditional troubled trouble it's "
+    'well-known U.S. 3.14 hello, world. (yes) "no" sky skies electricity'
+)
+_VOCABULARY = _WORDS.split()
 
 
 def sentence(rng, longest=20):

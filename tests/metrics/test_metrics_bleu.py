@@ -8,7 +8,7 @@ import pytest
 from metrics_text_corpus import ASCII_PAIRS, ODD_PAIRS, PAIRS
 from nltk.translate.bleu_score import SmoothingFunction, corpus_bleu, sentence_bleu
 from nltk.translate.gleu_score import sentence_gleu
-from sacrebleu.metrics import BLEU as SacreBLEU
+from sacrebleu.metrics import BLEU
 
 from opik_eval.errors import MetricError
 from opik_eval.metrics import GLEU, CorpusBLEU, SentenceBLEU
@@ -83,22 +83,20 @@ def test_sentence_bleu_is_sacrebleus_under_its_names_for_smoothing():
         ("method2", "add-k", 1),
         ("method3", "exp", None),
     ]:
-        oracle = SacreBLEU(
-            tokenize="13a", smooth_method=name, smooth_value=amount, effective_order=True
-        )
-        for output, reference in ASCII_PAIRS[:150]:
-            expected = oracle.sentence_score(output, [reference]).score / 100
+        oracle = BLEU(tokenize="13a", smooth_method=name, smooth_value=amount, effective_order=True)
+        for output, reference in ASCII_PAIRS:
+            expected = oracle.sentence_score(output, [reference])
+            if name == "add-k" and expected.sys_len < 4:
+                continue  # sacrebleu adds to lengths that the output does not have
             value = bleu(output, reference, smoothing_method=method, tokenizer="13a")
-            if name == "none" and expected > 0 == value:
-                continue  # sacrebleu stops at the first length without a match, and NLTK does not
-            assert value == pytest.approx(expected, abs=1e-6)
+            assert value == pytest.approx(expected.score / 100, abs=1e-9)
 
 
 @pytest.mark.parametrize("tokenizer", ["13a", "intl", "zh", "char"])
 def test_corpus_bleu_is_sacrebleus(tokenizer):
     """On the whole corpus, with each of its tokenizers."""
     outputs, references = map(list, zip(*FILLED, strict=True))
-    oracle = SacreBLEU(tokenize=tokenizer, smooth_method="exp")
+    oracle = BLEU(tokenize=tokenizer, smooth_method="exp")
     expected = oracle.corpus_score(outputs, [references]).score / 100
     metric = CorpusBLEU(smoothing_method="method3", tokenizer=tokenizer)
     assert metric.score(output=outputs, reference=references).value == pytest.approx(

@@ -53,7 +53,7 @@ def test_the_best_of_several_references_is_sacrebleus():
         ("hello", "hello", 1.0),
         ("東京", "東京", 1.0),
         ("caf\u00e9", "cafe\u0301", 1.0),
-        ("the cats", "the cat", 0.9184),
+        ("the cats", "the cat", 0.9326),
         ("abc", "xyz", 0.0),
         ("", "", 1.0),
         ("", "a", 0.0),

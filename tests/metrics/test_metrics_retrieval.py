@@ -98,7 +98,7 @@ def test_a_grade_that_is_none_is_refused(grade):
         NDCG().score(retrieved=["a"], relevant={"a": grade})
 
 
-@pytest.mark.parametrize("k", [0, -1, True])
+@pytest.mark.parametrize("k", [0, -1, True, 2.5])
 def test_an_impossible_k_is_refused(k):
     """When the metric is made."""
     with pytest.raises(MetricError, match="'precision': k is"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pytest
 
 from opik_eval.metrics import (
@@ -57,21 +59,16 @@ def lowest(scores):
     return min(score.value for score in scores)
 
 
+@dataclass(frozen=True)
 class ResponseLength:
     """A metric with the interface of ragas.metrics.collections."""
 
-    name = "response_length"
+    name: str = "response_length"
 
     async def ascore(self, response, limit=100):
         if not isinstance(response, str):
             raise TypeError(response)
         return min(1.0, len(response) / limit)
-
-    def __eq__(self, other):
-        return isinstance(other, ResponseLength)
-
-    def __repr__(self):
-        return "ResponseLength()"
 
 
 def against_reference(make, name, *, symmetric=False):

@@ -240,6 +240,7 @@ def test_modes_imply_each_other(made, expected):
         lambda: ToolCallCorrectness(measure="f2"),
         lambda: TrajectoryMatch(mode="any"),
         lambda: TrajectoryMatch(arguments="some"),
+        lambda: TrajectoryMatch(threshold=0),
         lambda: TrajectoryMatch(source="trace"),
         lambda: TrajectoryMatch(comparators={"q": 3}),
     ],
