@@ -131,11 +131,12 @@ class _Coordinator:
         )
         started = time.perf_counter()
         results = cast(
-            "Generator[list[bytes]]",
+            "Iterator[list[bytes]]",
             parallel(joblib.delayed(run_shard)(self._shared.runner, u) for u in self._shards()),
         )
+        shards = _explained(results)
         try:
-            for shard in _explained(results):
+            for shard in shards:
                 self._finished += len(shard)
                 self._seconds = (time.perf_counter() - started) * self._shared.workers
                 for packed in shard:
@@ -145,7 +146,7 @@ class _Coordinator:
         finally:
             with warnings.catch_warnings():  # joblib warns of what is meant here
                 warnings.simplefilter("ignore", UserWarning)
-                results.close()  # ends workers that are still at it
+                shards.close()  # ends workers that are still at it
 
     def stop(self) -> None:
         """Deal no more, and end the workers as soon as the next of them answers."""
@@ -163,7 +164,7 @@ class _Coordinator:
         return max(1, min(_MAX_SHARD, int(_SHARD_SECONDS * self._finished / self._seconds)))
 
 
-def _explained(results: Iterator[list[bytes]]) -> Iterator[list[bytes]]:
+def _explained(results: Iterator[list[bytes]]) -> Generator[list[bytes]]:
     """Hand on what the workers return; say what to do where they cannot be used at all."""
     try:
         yield from results

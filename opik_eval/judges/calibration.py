@@ -224,7 +224,9 @@ def _of_numbers(scored: Sequence[Disagreement], total: int, confidence: float) -
     frequent = Counter(labels).most_common(1)[0][1]
     common = set(values) | set(labels)
     on_one_scale = len(common) <= _LARGEST_SCALE
-    kappa = cohen_kappa(values, labels, weights="quadratic", confidence=confidence)
+    kappa = Agreement(math.nan, math.nan, math.nan, len(scored))
+    if on_one_scale:
+        kappa = cohen_kappa(values, labels, weights="quadratic", confidence=confidence)
     pairs = [list(pair) for pair in zip(values, labels, strict=True)]
     methods: tuple[Correlation, ...] = ("pearson", "spearman", "kendall")
     levels: tuple[Level, ...] = ("ordinal", "interval")
@@ -233,7 +235,7 @@ def _of_numbers(scored: Sequence[Disagreement], total: int, confidence: float) -
         n=len(scored),
         n_failed=total - len(scored),
         base_rate=frequent / len(labels),
-        kappa=kappa if on_one_scale else Agreement(math.nan, math.nan, math.nan, len(scored)),
+        kappa=kappa,
         n_tested=len(scored),
         alpha={
             level: krippendorff_alpha(pairs, level=level, confidence=confidence) for level in levels

@@ -7,8 +7,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cache, reduce
-from operator import or_
+from functools import cache
 from typing import ClassVar, cast
 
 from opik_eval.errors import MetricError
@@ -16,7 +15,7 @@ from opik_eval.metrics.arguments import require_choice, require_text, require_te
 from opik_eval.metrics.base import DataclassMetric, ScoreResult
 from opik_eval.metrics.bleu_smoothing import SMOOTHING_METHODS, NgramMatches
 from opik_eval.metrics.extras import load_extra
-from opik_eval.metrics.words import Tokenizer, lowercase_split, ngrams
+from opik_eval.metrics.words import Tokenizer, common_count, lowercase_split, ngrams
 
 _SACREBLEU_TOKENIZERS = {
     "13a": "Tokenizer13a",
@@ -247,16 +246,15 @@ class GLEU(DataclassMetric):
             return ScoreResult(self.name, float(self.gleu_fn(truths, answer)))
         if answer in truths:
             return ScoreResult(self.name, 1.0)  # perhaps too short for any run
-        runs = self._runs(answer)
-        return ScoreResult(self.name, max(_gleu(runs, self._runs(truth)) for truth in truths))
-
-    def _runs(self, tokens: Sequence[str]) -> Counter[tuple[str, ...]]:
-        sizes = range(self.min_len, self.max_len + 1)
-        return reduce(or_, (ngrams(tokens, size) for size in sizes))  # disjoint, so | is their sum
+        runs = ngrams(answer, self.min_len, self.max_len)
+        return ScoreResult(
+            self.name,
+            max(_gleu(runs, ngrams(truth, self.min_len, self.max_len)) for truth in truths),
+        )
 
 
 def _gleu(answer: Counter[tuple[str, ...]], truth: Counter[tuple[str, ...]]) -> float:
-    return (answer & truth).total() / max(1, answer.total(), truth.total())
+    return common_count(answer, truth) / max(1, answer.total(), truth.total())
 
 
 def _split(text: str) -> list[str]:

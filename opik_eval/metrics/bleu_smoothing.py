@@ -13,7 +13,7 @@ from functools import reduce
 from itertools import pairwise
 from operator import or_
 
-from opik_eval.metrics.words import ngrams
+from opik_eval.metrics.words import common_count, ngrams
 
 _FLOOR = 0.1
 _SHORTNESS = 5.0  # K of method 4
@@ -137,7 +137,7 @@ SMOOTHING_METHODS: Mapping[str, Callable[[NgramMatches], list[float]]] = {
 
 def _matches(output: Sequence[str], references: Sequence[Sequence[str]], size: int) -> int:
     most = reduce(or_, (ngrams(reference, size) for reference in references))
-    return sum(min(count, most[run]) for run, count in ngrams(output, size).items() if run in most)
+    return common_count(ngrams(output, size), most)
 
 
 def _closest(length: int, references: Sequence[Sequence[str]]) -> int:

