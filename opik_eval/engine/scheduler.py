@@ -11,6 +11,7 @@ import asyncio
 import contextvars
 import threading
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -29,6 +30,7 @@ _GROWTH_SECONDS = 0.002
 _LONGEST_PAUSE_SECONDS = 0.05
 _BUSY_SHARE = 0.4
 _LONG_SECONDS = 0.02
+_IDLE_SECONDS = 0.001
 
 
 class Control(Protocol):
@@ -76,6 +78,44 @@ class Scheduling:
     def scoring_slots(self) -> int:
         """Units that may be in scoring at once, beyond the tasks in flight."""
         return max(2 * self.workers, 32)
+
+
+class _Later:
+    """Units whose metrics are quick: they are concluded when no task waits to be started.
+
+    Many tasks often end at one moment. Starting the next ones first keeps the places busy; the
+    bookkeeping follows while they wait for their models. Beyond ``scoring_slots`` units it is done
+    at once, so that a backlog stays small.
+    """
+
+    def __init__(self, shared: Scheduling) -> None:
+        self._shared = shared
+        self._waiting: deque[tuple[Executed, contextvars.Context]] = deque()
+
+    def add(self, executed: Executed, context: contextvars.Context) -> None:
+        """Take a unit, or make room for it; failures are concluded at once, for max_errors."""
+        self._waiting.append((executed, context))
+        if len(self._waiting) > self._shared.scoring_slots or executed.output is None:
+            self.conclude_one()
+
+    def conclude_one(self) -> None:
+        """Conclude the unit that has waited longest, if there is one."""
+        try:
+            executed, context = self._waiting.popleft()
+        except IndexError:
+            return  # another thread has taken it
+        conclude(self._shared, context.run(self._shared.runner.score, executed))
+
+    def conclude_all(self) -> None:
+        """Conclude all that wait."""
+        while self._waiting:
+            self.conclude_one()
+
+    async def serve(self) -> None:
+        """Conclude units one by one, each time after whatever else is ready to run."""
+        while True:
+            await asyncio.sleep(0 if self._waiting else _IDLE_SECONDS)
+            self.conclude_one()
 
 
 class _Scoring:
@@ -131,8 +171,17 @@ async def run_in_threads(shared: Scheduling) -> None:
 async def run_on_loop(shared: Scheduling) -> None:
     """Run a feed of asynchronous units to its end."""
     async with _scoring_of(shared) as (scoring, group):
-        for _ in range(_count(shared)):
-            group.create_task(_work_on_loop(shared, scoring))
+        later = _Later(shared)
+        server = group.create_task(later.serve())
+        try:
+            async with asyncio.TaskGroup() as workers:
+                for _ in range(_count(shared)):
+                    workers.create_task(_work_on_loop(shared, scoring, later))
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        finally:
+            server.cancel()
+            later.conclude_all()
 
 
 @asynccontextmanager
@@ -154,7 +203,7 @@ def _count(shared: Scheduling) -> int:
     return max(shared.workers if shared.total is None else min(shared.workers, shared.total), 1)
 
 
-async def _work_on_loop(shared: Scheduling, scoring: _Scoring) -> None:
+async def _work_on_loop(shared: Scheduling, scoring: _Scoring, later: _Later) -> None:
     while True:
         while not shared.gate.try_enter():
             await asyncio.sleep(_GATE_POLL_SECONDS)
@@ -168,7 +217,7 @@ async def _work_on_loop(shared: Scheduling, scoring: _Scoring) -> None:
         if executed.exception is not None and shared.control.ends_with(executed):
             return
         if executed.output is None or shared.runner.scoring.is_inline:
-            conclude(shared, context.run(shared.runner.score, executed))
+            later.add(executed, context)
             continue
         while not scoring.slots.acquire(blocking=False):
             await asyncio.sleep(_GATE_POLL_SECONDS)
@@ -211,6 +260,7 @@ class _TaskThreads:
     def __init__(self, shared: Scheduling, scoring: _Scoring) -> None:
         self._shared = shared
         self._scoring = scoring
+        self._later = _Later(shared)
         self._loop = asyncio.get_running_loop()
         self._done = asyncio.Event()
         self._lock = threading.Lock()
@@ -222,7 +272,7 @@ class _TaskThreads:
     async def run(self, group: asyncio.TaskGroup) -> None:
         """Start the threads and wait for the last one, or for an error of any."""
         self._start()
-        helpers = [group.create_task(self._grow())]
+        helpers = [group.create_task(self._grow()), group.create_task(self._later.serve())]
         if self._shared.runner.timeout_seconds is not None:
             helpers.append(group.create_task(self._watch()))
         try:
@@ -231,6 +281,7 @@ class _TaskThreads:
             self._is_over = True
             for helper in helpers:
                 helper.cancel()
+            self._later.conclude_all()
         if self._failure is not None:
             raise self._failure
 
@@ -294,11 +345,17 @@ class _TaskThreads:
         if executed.exception is not None and shared.control.ends_with(executed):
             return False
         if executed.output is None or shared.runner.scoring.is_inline:
-            conclude(shared, context.run(shared.runner.score, executed))
+            self._conclude(executed, context)
         else:
             self._scoring.slots.acquire()
             self._to_loop(lambda: self._begin_scoring(executed, context))
         return True
+
+    def _conclude(self, executed: Executed, context: contextvars.Context) -> None:
+        if self._alive == 1:  # a thread that is alone has nothing better to do
+            conclude(self._shared, context.run(self._shared.runner.score, executed))
+        else:
+            self._later.add(executed, context)
 
     def _forget(self) -> bool:
         with self._lock:

@@ -159,7 +159,7 @@ def wordnet_synonyms(word: str) -> frozenset[str]:
     corpus = load_extra("nltk.corpus", extra="wordnet", metric="meteor_metric")
     try:
         synsets = corpus.wordnet.synsets(word)
-    except LookupError as error:
+    except (LookupError, OSError) as error:
         raise MetricError(
             "METEOR was asked for WordNet's synonyms, but NLTK finds no WordNet on this machine",
             remedy="fetch it once with `python -m nltk.downloader wordnet`, or leave out "
