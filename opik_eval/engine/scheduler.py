@@ -84,8 +84,7 @@ class _Later:
     """Units whose metrics are quick: they are concluded when no task waits to be started.
 
     Many tasks often end at one moment. Starting the next ones first keeps the places busy; the
-    bookkeeping follows while they wait for their models. Beyond ``scoring_slots`` units it is done
-    at once, so that a backlog stays small.
+    bookkeeping follows while those wait. Beyond ``scoring_slots`` units it is done at once.
     """
 
     def __init__(self, shared: Scheduling) -> None:
@@ -93,9 +92,12 @@ class _Later:
         self._waiting: deque[tuple[Executed, contextvars.Context]] = deque()
 
     def add(self, executed: Executed, context: contextvars.Context) -> None:
-        """Take a unit, or make room for it; failures are concluded at once, for max_errors."""
+        """Take a unit; a failed one is concluded at once, because ``max_errors`` counts it."""
+        if executed.output is None:
+            self._conclude(executed, context)
+            return
         self._waiting.append((executed, context))
-        if len(self._waiting) > self._shared.scoring_slots or executed.output is None:
+        if len(self._waiting) > self._shared.scoring_slots:
             self.conclude_one()
 
     def conclude_one(self) -> None:
@@ -104,6 +106,9 @@ class _Later:
             executed, context = self._waiting.popleft()
         except IndexError:
             return  # another thread has taken it
+        self._conclude(executed, context)
+
+    def _conclude(self, executed: Executed, context: contextvars.Context) -> None:
         conclude(self._shared, context.run(self._shared.runner.score, executed))
 
     def conclude_all(self) -> None:

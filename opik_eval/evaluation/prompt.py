@@ -162,10 +162,10 @@ def check_callable(model: Model) -> None:
 
 
 def _as_messages(messages: Template) -> tuple[Mapping[str, object], ...]:
-    if isinstance(messages, str):
-        return ({"role": "user", "content": messages},)
     if not messages:
         raise ConfigError("messages is empty", remedy="pass at least one message")
+    if isinstance(messages, str):
+        return ({"role": "user", "content": messages},)
     return tuple(messages)
 
 
@@ -177,3 +177,4 @@ def _check(task: PromptTask, row: Mapping[str, object]) -> None:
             f"the prompt names {missing}, but the first item has only {sorted(row)}",
             remedy="correct the placeholders, or rename the fields of the dataset",
         )
+    render_messages(task.messages, row, type=task.template_type)

@@ -29,7 +29,8 @@ class LanguageAdherenceMetric(DataclassMetric):
 
     The language is that of the package py3langid (extra ``language``): 97 languages, always the
     same answer, nothing downloaded. Texts of one or two words are hard to tell; the confidence is
-    in the metadata, and the reason warns where it is low. A text without letters has no language.
+    in the metadata, and the reason warns where it is low. An empty text is in no language: 0. A
+    text of digits or signs alone cannot be judged.
 
     Args:
         expected_language: ISO 639-1 code such as ``en``; a region (``en-US``) is not looked at.
@@ -64,9 +65,11 @@ class LanguageAdherenceMetric(DataclassMetric):
         """Detect the language of ``output``.
 
         Raises:
-            MetricError: ``output`` is no text or has no letters, or a package is missing.
+            MetricError: ``output`` is no text, or one without letters, or a package is missing.
         """
         text = require_text(output, "output", metric=self.name)
+        if not text.strip():
+            return ScoreResult(self.name, 0.0, reason="the output is empty")
         if not any(map(str.isalpha, text)):
             raise MetricError(
                 f"metric {self.name!r} cannot tell the language: 'output' has no letters",

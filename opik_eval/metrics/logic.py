@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from inspect import iscoroutinefunction
 from typing import ClassVar, Literal, cast
@@ -27,6 +26,7 @@ from opik_eval.metrics.base import (
     normalise,
 )
 from opik_eval.metrics.function import FunctionMetric, as_metric
+from opik_eval.metrics.parts import joint_arguments, named_after
 
 Part = BaseMetric | Callable[..., object]
 Rule = Literal["not", "any", "all", "mean", "at_least", "at_most"]
@@ -178,29 +178,12 @@ class Combination(DataclassMetric):
 
     def score_arguments(self) -> Arguments:
         """Return the arguments of all parts; one that any part requires is required."""
-        of_parts = [part.score_arguments() for part in self.parts]
-        required = dict.fromkeys(name for each in of_parts for name in each.required)
-        optional = dict.fromkeys(name for each in of_parts for name in each.optional)
-        return Arguments(
-            required=tuple(required),
-            optional=tuple(name for name in optional if name not in required),
-            takes_all=any(each.takes_all for each in of_parts),
-        )
+        return joint_arguments(self.parts)
 
     def score(self, **values: object) -> MetricReturn:
         """Score with all parts, which get those of the values that they take."""
-        with self._named():
+        with named_after(self.name):
             return self._combine([part.score(*p, **n) for part, p, n in self._calls(values)])
-
-    @contextmanager
-    def _named(self) -> Iterator[None]:
-        """Put the name of the whole before that of the part that cannot score."""
-        try:
-            yield
-        except MetricError as error:
-            raise MetricError(
-                f"metric {self.name!r}: {error.message}", remedy=error.remedy
-            ) from error
 
     def _calls(
         self, values: Mapping[str, object]
@@ -244,7 +227,7 @@ class AsyncCombination(Combination):
         """Score with all parts at once."""
         calls = self._calls(values)
         starts: list[Awaitable[object]] = [part.ascore(*p, **n) for part, p, n in calls]
-        with self._named():
+        with named_after(self.name):
             return self._combine(await asyncio.gather(*starts))
 
     score = BaseMetric.score

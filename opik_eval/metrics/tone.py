@@ -57,8 +57,7 @@ class Tone(DataclassMetric):
 
     Args:
         min_sentiment: Lowest allowed (positive - negative) / (positive + negative) words, -1 to 1.
-        max_upper_ratio: Highest allowed share of the letters that stand in words of capitals, 0 to
-            1.
+        max_upper_ratio: Highest allowed share of letters in words of capitals, 0 to 1.
         max_exclamations: How many exclamation marks are allowed.
         positive_lexicon: Positive words; the built-in ones if absent.
         negative_lexicon: Negative words; the built-in ones if absent.

@@ -29,7 +29,11 @@ NEEDS = {
     "BERTScore": "a local model",
     "CodeExecution": "leave to run code",
     "EmbeddingSimilarity": "an embedding call",
+    "LanguageAdherenceMetric": "extra `language`",
     "RagasMetricWrapper": "what the metric needs",
+    "Readability": "extra `text`",
+    "Sentiment": "extra `text`",
+    "VADERSentiment": "extra `text`",
 }
 _SOURCE = re.compile(r"^Source:\s+(.*?)(?:\n\s*\n|\Z)", re.MULTILINE | re.DOTALL)
 _COMMON = ("name", "track", "project_name")

@@ -16,11 +16,13 @@ from engine_fakes import PATIENCE_SECONDS, Run, runner, schedule, unit, units
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from opik_eval import get_model
+from opik_eval.concurrency import run_sync
 from opik_eval.engine.failures import InterruptError
 from opik_eval.engine.scheduler import Scheduling, run_in_threads, run_on_loop
 from opik_eval.engine.units import WorkUnit
 from opik_eval.errors import BudgetExceededError, UnavailableError
-from opik_eval.metrics import BaseMetric
+from opik_eval.metrics import BaseMetric, Equals
 
 BEHAVIOURS = ("ok", "raises", "rate_limited", "exits", "cancelled")
 
@@ -632,3 +634,54 @@ def test_stored_outputs_run_no_task() -> None:
     run = schedule(runner(None, [Value()]), [replace(unit(0), stored=stored)])
     asyncio.run(run_in_threads(run.scheduling))
     assert run.delivered[0].result.score_results[0].value == 7.0
+
+
+class AsksAModel(BaseMetric):
+    """Synchronous metric that waits for a coroutine, as judges written without async do."""
+
+    def score(self, output: int, **ignored: object) -> float:
+        reply = get_model("fake/fixed?text=1").generate_sync("?")
+        return float(asyncio.run(_echo(reply.text)))
+
+
+async def _echo(text: str) -> str:
+    return text
+
+
+def _asks(row: dict[str, Any]) -> object:
+    return get_model("fake/fixed?text=1").generate_sync("?").text
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize("kind", ["metric", "metrics", "mapping"])
+def test_synchronous_metrics_may_wait_for_coroutines(is_async: bool, kind: str) -> None:
+    """User code that blocks on coroutines works beside any task: it never runs on an event loop."""
+
+    async def atask(item: dict[str, Any]) -> dict[str, object]:
+        await asyncio.sleep(0)
+        return {"output": 1}
+
+    def task(item: dict[str, Any]) -> dict[str, object]:
+        threading.Event().wait(0.0005)
+        return {"output": 1}
+
+    metrics: dict[str, list[Any]] = {
+        "metric": [AsksAModel()],
+        "metrics": [AsksAModel(), AsksAModel(name="b")],
+        "mapping": [Equals()],
+    }
+    made = runner(
+        atask if is_async else task,
+        metrics[kind],
+        mapping={"reference": _asks, "output": lambda row: "1"} if kind == "mapping" else None,
+    )
+    for scorer in made.scoring.scorers:
+        scorer.typical_seconds = 0.0001  # known to be fast
+    run = schedule(made, units(60), workers=4)
+
+    async def main() -> None:
+        await (run_on_loop if is_async else run_in_threads)(run.scheduling)
+
+    run_sync(main)
+    assert run.indices == list(range(60))
+    assert {s.value for f in run.delivered for s in f.result.score_results} == {1.0}

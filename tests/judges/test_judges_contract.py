@@ -173,7 +173,7 @@ class TestJudges(MetricContract):
         return request.param
 
 
-@pytest.mark.parametrize(("name", "default", "required", "better"), OPIKS, ids=lambda v: str(v))
+@pytest.mark.parametrize(("name", "default", "required", "better"), OPIKS, ids=str)
 def test_opiks_names_arguments_and_directions(name, default, required, better):
     """Class, default name, required arguments and direction; the model comes first."""
     kind = getattr(judges, name)

@@ -61,9 +61,10 @@ def test_a_guess_says_that_it_is_one():
     assert long.metadata["confidence"] > 0.9
 
 
-@pytest.mark.parametrize("text", ["", "42!", "👍"])
-def test_texts_without_letters_have_no_language(text):
-    """That is an error and not a low score."""
+@pytest.mark.parametrize("text", ["42!", "👍"])
+def test_texts_without_letters_cannot_be_judged(text):
+    """That is an error and not a low score; an empty text is a wrong answer."""
+    assert LanguageAdherenceMetric("en").score(output=" \n").value == 0.0
     with pytest.raises(MetricError, match="no letters"):
         LanguageAdherenceMetric("en").score(output=text)
 
