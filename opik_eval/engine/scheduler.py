@@ -221,7 +221,7 @@ async def _work_on_loop(shared: Scheduling, scoring: _Scoring, later: _Later) ->
         shared.gate.leave(rate_limited=is_rate_limit(executed.exception))
         if executed.exception is not None and shared.control.ends_with(executed):
             return
-        if executed.output is None or shared.runner.scoring.is_inline:
+        if executed.output is None or shared.runner.scoring.is_inline_on_loop:
             later.add(executed, context)
             continue
         while not scoring.slots.acquire(blocking=False):
@@ -357,7 +357,8 @@ class _TaskThreads:
         return True
 
     def _conclude(self, executed: Executed, context: contextvars.Context) -> None:
-        if self._alive == 1:  # a thread that is alone has nothing better to do
+        # A thread that is alone has nothing better to do.
+        if self._alive == 1 or not self._shared.runner.scoring.is_inline_on_loop:
             conclude(self._shared, context.run(self._shared.runner.score, executed))
         else:
             self._later.add(executed, context)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from functools import cached_property
 from traceback import format_exception
 from typing import cast
 
@@ -130,6 +131,21 @@ class ScoringPlan:
         """
         slow = [s for s in self.scorers if s.is_async or s.typical_seconds >= _FAST_SECONDS]
         return not slow or (len(slow) == 1 and slow[0].is_new and not slow[0].is_async)
+
+    @property
+    def is_inline_on_loop(self) -> bool:
+        """True if they may run on an event loop: quick, and none of them of the user's making.
+
+        Synchronous code of users may wait for coroutines (``asyncio.run``, ``generate_sync``),
+        which is impossible on a loop.
+        """
+        return self._is_ours and self.is_inline
+
+    @cached_property
+    def _is_ours(self) -> bool:
+        modules = [str(getattr(s.function, "__module__", "")) for s in self.scorers]
+        is_mapped = any(callable(target) for target in self.mapping.values())
+        return not is_mapped and all(name.startswith("opik_eval.metrics.") for name in modules)
 
     def check(self, item: Mapping[str, object], output_keys: Iterable[str] | None) -> None:
         """Find arguments that nothing will supply.

@@ -25,7 +25,7 @@ from opik_eval.statistics.agreement import (
     krippendorff_alpha,
 )
 from opik_eval.statistics.correction import Corrected, prediction_powered_mean, rogan_gladen
-from opik_eval.statistics.correlation import Correlation, correlation
+from opik_eval.statistics.correlation import Correlation, correlate
 from opik_eval.statistics.threshold import choose_threshold
 
 Label = bool | int | float | str
@@ -241,7 +241,7 @@ def _of_numbers(scored: Sequence[Disagreement], total: int, confidence: float) -
             level: krippendorff_alpha(pairs, level=level, confidence=confidence) for level in levels
         },
         correlations={
-            method: correlation(values, labels, method=method, confidence=confidence)
+            method: correlate(values, labels, method=method, confidence=confidence)
             for method in methods
         },
         counts=Counter(zip(labels, values, strict=True)) if on_one_scale else {},

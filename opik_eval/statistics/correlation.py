@@ -13,7 +13,7 @@ from opik_eval.statistics.agreement import Agreement
 Correlation = Literal["pearson", "spearman", "kendall"]
 
 
-def correlation(
+def correlate(
     a: Sequence[float],
     b: Sequence[float],
     *,
@@ -36,7 +36,7 @@ def correlation(
         (Kendall).
 
     Example:
-        >>> correlation([1, 2, 3, 4], [1, 3, 2, 4]).value
+        >>> correlate([1, 2, 3, 4], [1, 3, 2, 4]).value
         0.8
     """
     if len(a) != len(b):
@@ -71,4 +71,4 @@ def _coefficient(a: Sequence[float], b: Sequence[float], method: Correlation) ->
     return float(stats.pearsonr(a, b).statistic)
 
 
-__all__ = ["Correlation", "correlation"]
+__all__ = ["Correlation", "correlate"]

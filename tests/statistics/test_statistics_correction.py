@@ -71,7 +71,7 @@ def test_more_labels_give_a_narrower_interval():
 @pytest.mark.parametrize("rho", [0.0, 0.5, 0.95])
 @pytest.mark.parametrize("kind", ["numbers", "yes and no"])
 def test_prediction_powered_means_cover_the_truth(rho, kind):
-    """Whatever the judge is worth; a good one makes the interval narrower, a bad one hardly wider."""
+    """Whatever the judge is worth; a good one makes the interval narrower, a bad one no wider."""
     rng = np.random.default_rng(3)
     hits, widths, classical = 0, [], []
     target = 0.0 if kind == "numbers" else 0.5

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from opik_eval.errors import ConfigError
-from opik_eval.statistics import correlation
+from opik_eval.statistics import correlate
 
 NUMBERS = st.lists(st.tuples(st.integers(-5, 5), st.integers(-5, 5)), min_size=2, max_size=30)
 ORACLES = {"pearson": stats.pearsonr, "spearman": stats.spearmanr, "kendall": stats.kendalltau}
@@ -22,7 +22,7 @@ def test_values_agree_with_scipy(pairs, method):
     """With and without ties; the interval holds the value."""
     a, b = ([float(x) for x in series] for series in zip(*pairs, strict=True))
     assume(len(set(a)) > 1 and len(set(b)) > 1)
-    found = correlation(a, b, method=method)
+    found = correlate(a, b, method=method)
     assert found.value == pytest.approx(ORACLES[method](a, b).statistic, abs=1e-9)
     assert -1 <= found.low <= found.value <= found.high <= 1
 
@@ -43,18 +43,18 @@ def test_intervals_cover_the_truth(method, population, rho):
     for _ in range(400):
         x = rng.normal(size=30)
         y = rho * x + math.sqrt(1 - rho**2) * rng.normal(size=30)
-        found = correlation(x.tolist(), y.tolist(), method=method)
+        found = correlate(x.tolist(), y.tolist(), method=method)
         hits += found.low <= population(rho) <= found.high
     assert 0.91 <= hits / 400 <= 0.99
 
 
 def test_edges():
     """Constant series are undefined, few items say little, perfect ones are points."""
-    assert math.isnan(correlation([1, 1], [1, 2]).value)
-    assert math.isnan(correlation([], []).value)
-    few = correlation([1, 2, 3], [1, 3, 2])
+    assert math.isnan(correlate([1, 1], [1, 2]).value)
+    assert math.isnan(correlate([], []).value)
+    few = correlate([1, 2, 3], [1, 3, 2])
     assert (few.low, few.high) == (-1.0, 1.0)
-    perfect = correlation([1, 2, 3, 4, 5], [2, 3, 4, 5, 6])
+    perfect = correlate([1, 2, 3, 4, 5], [2, 3, 4, 5, 6])
     assert (perfect.value, perfect.low, perfect.high) == (1.0, 1.0, 1.0)
 
 
@@ -69,4 +69,4 @@ def test_edges():
 def test_what_cannot_be_correlated_is_refused(a, b, method, problem):
     """Unequal lengths, infinities, unknown methods."""
     with pytest.raises(ConfigError, match=problem):
-        correlation(a, b, method=method)
+        correlate(a, b, method=method)
