@@ -19,7 +19,7 @@ if TYPE_CHECKING:
         rogan_gladen,
     )
     from opik_eval.statistics.correlation import (
-        correlation,
+        correlate,
     )
     from opik_eval.statistics.intervals import Estimate, IntervalMethod, mean_interval
     from opik_eval.statistics.paired import (

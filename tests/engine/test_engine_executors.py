@@ -81,7 +81,7 @@ def test_interrupts_in_workers_end_the_run() -> None:
 
 
 def test_a_worker_that_dies_is_explained_and_what_is_done_is_kept() -> None:
-    """When a process is killed, results that arrived are delivered and the error says what to do."""
+    """When a process dies, results that arrived are delivered and the error says what to do."""
     run = schedule(runner(work.dies), units(60), workers=2)
     with pytest.raises(TaskError, match="worker processes failed") as caught:
         through(run)
@@ -98,7 +98,7 @@ def test_a_task_that_cannot_be_sent_is_explained() -> None:
         with lock:
             return {"output": 1}
 
-    with pytest.raises(TaskError, match="picklable|pickle"):
+    with pytest.raises(TaskError, match="worker processes failed"):
         through(schedule(runner(task), units(2)))
 
 

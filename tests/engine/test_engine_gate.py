@@ -36,7 +36,7 @@ def test_halves_on_rate_limit_and_grows_step_by_step() -> None:
 
 
 def test_one_burst_of_rate_limits_halves_once() -> None:
-    """Tasks that were in flight together are one piece of news; after the cool-down it is another."""
+    """Tasks in flight together are one piece of news; after the cool-down it is another."""
     clock = Clock()
     gate = Gate(16, now=clock)
     for _ in range(6):

@@ -14,9 +14,7 @@ from opik_eval.metrics import ScoreResult
 from opik_eval.records import ErrorInfo
 
 
-def result(
-    *scores: ScoreResult, error: bool = False, cost_usd: float | None = None
-) -> TestResult:
+def result(*scores: ScoreResult, error: bool = False, cost_usd: float | None = None) -> TestResult:
     info = ErrorInfo(exception_type="ValueError", traceback="") if error else None
     case = TestCase(trace_id="t", dataset_item_id="i", task_output={})
     return TestResult(case, list(scores), trial_id=0, error=info, cost_usd=cost_usd)

@@ -36,9 +36,7 @@ def test_keys_depend_on_content_task_and_trial() -> None:
     """Another content, task or trial is other work; the item's id does not matter."""
 
     def key(data: dict, task: str = "t", identifier: str = "i") -> str:
-        (planned,) = plan_units(
-            [DatasetItem(id=identifier, data=data)], task=task, trial_count=1
-        )
+        (planned,) = plan_units([DatasetItem(id=identifier, data=data)], task=task, trial_count=1)
         return planned.key
 
     assert key({"n": 1}) == key({"n": 1}, identifier="j")

@@ -74,9 +74,7 @@ def test_results_come_in_order_and_are_stored_before_they_are_reported(storage: 
     """Listeners hear of a result only once it is in the store."""
     heard = Heard(storage)
     outcome = execute(echo, storage, units(50), workers=4, listeners=(heard,))
-    assert [r.test_case.task_output for r in outcome.results] == [
-        {"output": n} for n in range(50)
-    ]
+    assert [r.test_case.task_output for r in outcome.results] == [{"output": n} for n in range(50)]
     assert (outcome.stop_reason, outcome.unsaved, outcome.error) == ("completed", 0, None)
     assert len(heard.results) == 50
     assert heard.stored_before
@@ -192,8 +190,7 @@ def test_missing_arguments_end_the_run_at_the_first_output(storage: Storage) -> 
     """Where only the output shows that an argument is missing, the first one decides."""
 
     def task(item: dict[str, Any]) -> dict[str, object]:
-        output = dict(item)
-        return output
+        return dict(item)
 
     with pytest.raises(MissingArgumentError):
         execute(task, storage, units(1000), metrics=[Equals()])

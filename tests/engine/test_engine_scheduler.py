@@ -31,8 +31,8 @@ class TooManyRequestsError(Exception):
     status_code = 429
 
 
-class Custom(BaseException):  # noqa: N818 - stands for what pytest and gevent raise
-    """Not an Exception."""
+class Custom(BaseException):
+    """Not an Exception, as what pytest and gevent raise."""
 
 
 def behave(behaviour: str) -> dict[str, object]:
@@ -127,7 +127,7 @@ def test_every_unit_is_delivered_once_and_never_too_many_run(
     workers: int,
     seed: int,
 ) -> None:
-    """Whatever tasks do and in whatever order they end, each unit arrives once, within the limit."""
+    """Whatever tasks do, in whatever order they end, each unit arrives once, within the limit."""
     turnstile = flavour(behaviours, workers, seed)
     assert turnstile.run.indices == list(range(len(behaviours)))
     assert turnstile.most <= workers
@@ -252,7 +252,7 @@ def test_scoring_slots_bound_what_waits_for_metrics(is_async: bool) -> None:
 
 
 def test_tasks_that_wait_run_beside_each_other() -> None:
-    """Threads are started as soon as the process turns out to be idle, though tasks end all along."""
+    """Threads are started as soon as the process turns out to be idle."""
     together = threading.Barrier(4, timeout=PATIENCE_SECONDS)
 
     def task(item: dict[str, Any]) -> dict[str, object]:
@@ -447,7 +447,7 @@ async def _awaits_something_cancelled(item: dict[str, Any]) -> dict[str, object]
 def test_cancellation_from_inside_a_coroutine_costs_its_unit(
     task: Callable[..., Awaitable[object]],
 ) -> None:
-    """A coroutine that is cancelled, but not by us, is a failed unit: none is dropped in silence."""
+    """A coroutine that is cancelled, but not by us, is a failed unit; none is dropped."""
     run = schedule(runner(task), units(4), workers=1)
     asyncio.run(run_on_loop(run.scheduling))
     assert run.indices == [0, 1, 2, 3]

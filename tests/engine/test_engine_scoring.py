@@ -283,9 +283,7 @@ def test_checking_knows_mappings_items_and_spans() -> None:
 
 def test_mapping_goes_in_order_and_misses_are_left_to_the_metric() -> None:
     """Later functions see what earlier entries set; a target that is not there sets nothing."""
-    plan = ScoringPlan(
-        (), {"a": "text", "b": lambda row: row["a"] + "!", "c": "nowhere"}
-    )
+    plan = ScoringPlan((), {"a": "text", "b": lambda row: row["a"] + "!", "c": "nowhere"})
     merged = plan.merge({"text": "x"}, {}, None).merged
     assert (merged["a"], merged["b"], "c" in merged) == ("x", "x!", False)
 

@@ -116,7 +116,7 @@ def _number_key(item: dict) -> dict:
 
 def _variable(item: dict) -> dict:
     result = {"output": 1}
-    return result
+    return result  # noqa: RET504 - what is tested
 
 
 def _mixed(item: dict) -> dict:
@@ -171,7 +171,7 @@ def _tracked(item: dict) -> dict:
 
 _lambda = lambda item: {"output": 1}  # noqa: E731
 _pair = (lambda item: {"a": 1}, lambda item: {"b": 1})
-exec("def _made(item): return {'output': 1}")  # noqa: S102 - a function without source
+exec("def _made(item): return {'output': 1}")  # a function without source
 
 
 @pytest.mark.parametrize(

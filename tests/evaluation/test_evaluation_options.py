@@ -67,7 +67,7 @@ def test_names_are_given_or_made(storage: Storage) -> None:
     names = {evaluate(ITEMS, echo, **prefix).experiment_name for _ in range(3)}
     assert len(names) == 3
     assert all(str(name).startswith("nightly-2") for name in names)
-    unnamed = evaluate(ITEMS, lambda item: echo(item), **quietly(storage)).experiment_name or ""
+    unnamed = evaluate(ITEMS, lambda item: {"output": 1}, **quietly(storage)).experiment_name or ""
     assert unnamed.startswith("lambda-")
 
 
@@ -436,9 +436,9 @@ def test_processes_refuse_a_budget_set_around_the_call(storage: Storage) -> None
     """A budget or cache of ``use_models`` would not reach other processes either."""
     with use_models(budget=Budget(max_requests=1)), pytest.raises(ConfigError, match="budget="):
         evaluate(ITEMS, echo, **quietly(storage, executor="loky"))
-    with use_models(cache=storage, cache_mode="read_write"):
-        with pytest.raises(ConfigError, match="cache="):
-            evaluate(ITEMS, echo, **quietly(storage, executor="loky"))
+    cached = use_models(cache=storage, cache_mode="read_write")
+    with cached, pytest.raises(ConfigError, match="cache="):
+        evaluate(ITEMS, echo, **quietly(storage, executor="loky"))
 
 
 def test_a_cache_set_around_the_call_stays_in_force(storage: Storage) -> None:

@@ -64,7 +64,11 @@ def test_python_templates_need_their_fields(storage: Storage) -> None:
     for template, kind in (("{nowhere}", "python"), ("{{ nowhere.deep }}", "jinja2")):
         with pytest.raises(PromptError, match="nowhere"):
             evaluate_prompt(
-                ITEMS, template, "fake/echo", template_type=kind, **quietly(storage)  # type: ignore[arg-type]
+                ITEMS,
+                template,
+                "fake/echo",
+                template_type=kind,
+                **quietly(storage),  # type: ignore[arg-type]
             )
     assert list(storage.list_experiments()) == []
 
@@ -112,7 +116,9 @@ class Shouting:
 
 def test_model_objects_are_used_as_they_are(storage: Storage) -> None:
     """A model object is called, not looked up again by its name."""
-    result = evaluate_prompt(ITEMS[:2], PROMPT, Shouting(), [Contains(reference="Q")], **quietly(storage))  # type: ignore[arg-type]
+    result = evaluate_prompt(
+        ITEMS[:2], PROMPT, Shouting(), [Contains(reference="Q")], **quietly(storage)
+    )  # type: ignore[arg-type]
     assert outputs(result) == ["SAY Q0", "SAY Q1"]
     (experiment,) = storage.list_experiments()
     assert (experiment.config or {})["model"] == "mine/shouting"
@@ -188,9 +194,7 @@ def test_prompts_that_cannot_be_sent_are_refused(
 ) -> None:
     """A prompt that is empty, malformed or broken is an error before anything is made."""
     with pytest.raises((ConfigError, PromptError), match=said):
-        evaluate_prompt(
-            ITEMS, messages, "fake/echo", template_type="jinja2", **quietly(storage)
-        )
+        evaluate_prompt(ITEMS, messages, "fake/echo", template_type="jinja2", **quietly(storage))
     assert list(storage.list_experiments()) == []
 
 
@@ -258,7 +262,7 @@ def test_a_model_the_server_does_not_know_stops_at_the_first_call(storage: Stora
 def test_a_server_that_is_not_there_stops_the_run(storage: Storage) -> None:
     """Connection refused before the first reply ends the run with what to check."""
     model = get_model("m", api_base="http://127.0.0.1:9/v1", api_key="", retry=ONCE)
-    with pytest.raises(ModelUnavailableError, match="no reply from 127.0.0.1:9") as caught:
+    with pytest.raises(ModelUnavailableError, match=r"no reply from 127\.0\.0\.1:9") as caught:
         evaluate_prompt(ITEMS, PROMPT, model, **quietly(storage))
     assert "check that the server runs" in str(caught.value)
     (experiment,) = storage.list_experiments()
@@ -286,7 +290,7 @@ def test_a_reply_that_is_refused_for_its_content_costs_its_item(storage: Storage
 
 
 def test_prompts_run_in_other_processes_too(tmp_path: Path, storage: Storage) -> None:
-    """A named model is found anew in each process; one with options of its own travels with them."""
+    """A named model is found anew in each process; one with options travels with them."""
     options = quietly(storage, executor="loky", task_threads=2)
     result = evaluate_prompt(ITEMS, PROMPT, "fake/echo", [Equals()], **options)
     assert outputs(result) == [f"Say q{n}" for n in range(6)]
