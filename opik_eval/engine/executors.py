@@ -22,7 +22,7 @@ from opik_eval.engine.units import Executed, Finished, WorkUnit
 from opik_eval.errors import ConfigError, OpikEvalError, TaskError
 
 if TYPE_CHECKING:
-    from opik_eval.engine.scheduler import Scheduling
+    from opik_eval.engine.scheduling import Scheduling
 
 _SHARD_SECONDS = 0.5
 _MAX_SHARD = 64

@@ -102,7 +102,8 @@ class ProgressBar:
         self._now = now
         self._drawn_at = float("-inf")
         self._progress: Progress | None = None
-        self._task: TaskID | None = None
+        self._task: TaskID
+        self._started_at: float
 
     def __enter__(self) -> Self:
         """Draw the line."""
@@ -150,7 +151,7 @@ class ProgressBar:
     ) -> None:
         """Remove the line."""
         if self._progress is not None:
-            self._draw()
+            self._draw(self._progress)
             self._progress.stop()
 
     def finished(self, results: Sequence[TestResult]) -> None:
@@ -158,14 +159,12 @@ class ProgressBar:
         for result in results:
             self.tally.add(result)
         if self._progress is not None and self._now() - self._drawn_at >= _REFRESH_SECONDS:
-            self._draw()
+            self._draw(self._progress)
 
-    def _draw(self) -> None:
-        if self._progress is None or self._task is None:
-            return
+    def _draw(self, progress: Progress) -> None:
         self._drawn_at = self._now()
         elapsed = max(self._drawn_at - self._started_at, 1e-9)
-        self._progress.update(
+        progress.update(
             self._task,
             completed=self.tally.done,
             rate=f"{self.tally.done / elapsed:.1f}/s",

@@ -14,7 +14,8 @@ from opik_eval.engine.failures import find_cause
 from opik_eval.engine.progress import Listener
 from opik_eval.engine.recorder import Recorder
 from opik_eval.engine.runner import UnitRunner
-from opik_eval.engine.scheduler import Scheduling, run_in_threads, run_on_loop
+from opik_eval.engine.scheduler import run_in_threads, run_on_loop
+from opik_eval.engine.scheduling import Scheduling
 from opik_eval.engine.task import output_keys
 from opik_eval.engine.units import Executed, Feed, Finished, WorkUnit
 from opik_eval.errors import BudgetExceededError, MissingArgumentError, StorageError

@@ -11,7 +11,8 @@ from opik_eval.config import settings
 from opik_eval.datasets.dataset import as_row
 from opik_eval.engine.fingerprint import fingerprint_of_metrics, fingerprint_of_task
 from opik_eval.engine.runner import RunLabels
-from opik_eval.engine.scoring import ScoringPlan, prepare_scorers
+from opik_eval.engine.scorers import prepare_scorers
+from opik_eval.engine.scoring import ScoringPlan
 from opik_eval.engine.surroundings import changed, surroundings_of
 from opik_eval.engine.task import Task, check_task, name_of, output_keys
 from opik_eval.errors import ConfigError, DatasetError, NotFoundError

@@ -148,17 +148,17 @@ def check_callable(model: Model) -> None:
     if not isinstance(model, ChatModel) or model.transport is not None:
         return
     if model.name.startswith("local/") and model.api_base is None:
-        if reason := unavailable_reason(model.name):
+        reason = unavailable_reason(model.name)
+        if reason is not None:
             raise ConfigError(f"{model.name} cannot run here", remedy=reason)
-        return
-    if not takes_direct_path(model.name, api_base=model.api_base):
-        return  # what litellm needs is known once it is called
-    endpoint = find_endpoint(model.name, api_base=model.api_base, api_key=model.api_key)
-    if endpoint.is_key_missing:
-        raise AuthenticationError(
-            f"{model.name} needs a key, and {endpoint.key_variable} is not set; nothing was sent",
-            remedy=f"set {endpoint.key_variable}, or pass a model: get_model(..., api_key=...)",
-        )
+    elif takes_direct_path(model.name, api_base=model.api_base):  # litellm says it when called
+        endpoint = find_endpoint(model.name, api_base=model.api_base, api_key=model.api_key)
+        if endpoint.is_key_missing:
+            variable = endpoint.key_variable
+            raise AuthenticationError(
+                f"{model.name} needs a key, and {variable} is not set; nothing was sent",
+                remedy=f"set {variable}, or pass a model: get_model(..., api_key=...)",
+            )
 
 
 def _as_messages(messages: Template) -> tuple[Mapping[str, object], ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Unpack, cast
 
 from opik_eval.datasets.dataset import pinned_dataset
@@ -78,7 +78,7 @@ def _job(
         _check(scoring, units[0])
     trials = 1 + max(unit.trial for unit in units)
     options["trial_count"] = trials
-    selection = Selection(source, lambda: _items(units), len(units))
+    selection = Selection(source, source.records, len(units))
     return Job(
         storage=storage,
         selection=selection,
@@ -118,10 +118,6 @@ def _unit(index: int, content: DatasetItem, item: ExperimentItem) -> WorkUnit:
         key=item.resume_key or "",
         stored=item,
     )
-
-
-def _items(units: Sequence[WorkUnit]) -> Iterator[DatasetItem]:
-    return (unit.dataset_item for unit in units)
 
 
 def _check(scoring: ScoringPlan, unit: WorkUnit) -> None:

@@ -228,8 +228,9 @@ def krippendorff_alpha(
     if not resamples or math.isnan(value):
         return Agreement(value, math.nan, math.nan, len(units))
     generator = np.random.default_rng(seed)
-    drawn = generator.multinomial(len(units), np.full(len(units), 1 / len(units)), resamples)
-    samples = _alpha(drawn @ parts)
+    kinds, counts = np.unique(parts, axis=0, return_counts=True)  # equal items are drawn together
+    drawn = generator.multinomial(len(units), counts / len(units), resamples)
+    samples = _alpha(drawn @ kinds)
     # A sample of equal ratings says nothing; leaving it out would narrow the interval.
     samples = np.where(np.isnan(samples), value, samples)
     tail = (1 - confidence) / 2

@@ -8,8 +8,9 @@ from typing import Any
 
 from opik_eval.engine.failures import find_cause
 from opik_eval.engine.runner import RunLabels, UnitRunner
-from opik_eval.engine.scheduler import Scheduling
-from opik_eval.engine.scoring import ScoringPlan, prepare_scorers
+from opik_eval.engine.scheduling import Scheduling
+from opik_eval.engine.scorers import prepare_scorers
+from opik_eval.engine.scoring import ScoringPlan
 from opik_eval.engine.units import Executed, Feed, Finished, WorkUnit
 from opik_eval.errors import BudgetExceededError
 from opik_eval.records import DatasetItem

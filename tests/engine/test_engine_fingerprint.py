@@ -251,6 +251,7 @@ PAIRS: dict[str, tuple[object, object]] = {
         lambda item: [x + 1 for x in item],
         lambda item: [x + 2 for x in item],
     ),
+    "set of constants": (lambda i: i in {"a", "b"}, lambda i: i in {"a", "c"}),
     "names": (lambda item: item.a, lambda item: item.b),
     "decorator's argument": (repeat(2)(make(1)), repeat(3)(make(1))),
     "what is decorated": (repeat(2)(make(1)), repeat(2)(make(2))),

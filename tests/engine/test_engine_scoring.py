@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from opik_eval.engine.failures import InterruptError
+from opik_eval.engine.scorers import prepare_scorers
 from opik_eval.engine.scoring import (
     ScoringInputs,
     ScoringPlan,
-    prepare_scorers,
     ran_out_of_budget,
     score_concurrently,
     score_inline,

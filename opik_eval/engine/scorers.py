@@ -1,0 +1,122 @@
+"""Metrics and scoring functions, their signatures read once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from opik_eval.engine.task import is_async, name_of
+from opik_eval.errors import ConfigError
+from opik_eval.metrics.base import Arguments, BaseMetric, arguments_of, implementation_of
+
+_SMOOTHING = 0.2
+
+
+@dataclass(slots=True)
+class Scorer:
+    """One metric or scoring function, its signature read once.
+
+    Attributes:
+        function: What to call.
+        is_async: It is a coroutine function.
+        by_item: A scoring function, called with ``dataset_item`` and ``task_outputs``.
+        typical_seconds: Smoothed duration of a call; infinite until it has been called.
+    """
+
+    name: str
+    function: Callable[..., object]
+    arguments: Arguments
+    is_async: bool
+    by_item: bool
+    higher_is_better: bool | None = None
+    value_range: tuple[float, float] | None = None
+    typical_seconds: float = float("inf")
+
+    @property
+    def wants_span(self) -> bool:
+        """True if it takes the span tree of the task."""
+        names = (*self.arguments.required, *self.arguments.optional)
+        return "task_span" in names
+
+    @property
+    def is_new(self) -> bool:
+        """True if it has not been called yet."""
+        return self.typical_seconds == float("inf")
+
+    def observe(self, seconds: float) -> None:
+        """Learn how long a call takes."""
+        if self.is_new:
+            self.typical_seconds = seconds
+        else:
+            self.typical_seconds += _SMOOTHING * (seconds - self.typical_seconds)
+
+
+def prepare_scorers(metrics: Sequence[object], functions: Sequence[object]) -> tuple[Scorer, ...]:
+    """Read the signatures of metrics and scoring functions.
+
+    Raises:
+        ConfigError: Something is neither, or two share a name.
+    """
+    scorers = [_from_metric(m) for m in metrics] + [_from_function(f) for f in functions]
+    seen: set[str] = set()
+    for scorer in scorers:
+        if scorer.name in seen:
+            raise ConfigError(
+                f"two metrics are called {scorer.name!r}; their scores could not be told apart",
+                remedy="give one of them another name, for example Equals(name='exact')",
+            )
+        seen.add(scorer.name)
+    return tuple(scorers)
+
+
+def _from_metric(metric: object) -> Scorer:
+    if isinstance(metric, type):
+        raise ConfigError(
+            f"scoring_metrics holds the class {metric.__name__}, not a metric",
+            remedy=f"write {metric.__name__}() with parentheses",
+        )
+    if not (hasattr(metric, "score") or hasattr(metric, "ascore")):
+        if callable(metric):
+            return _from_function(metric)
+        raise ConfigError(
+            f"scoring_metrics holds a {type(metric).__name__}, which is not a metric",
+            remedy="pass objects with a score() method, or functions in scoring_functions",
+        )
+    function = _implementation(metric)
+    return Scorer(
+        name=str(getattr(metric, "name", None) or type(metric).__name__),
+        function=function,
+        arguments=metric.score_arguments()
+        if isinstance(metric, BaseMetric)
+        else arguments_of(function),
+        is_async=is_async(function),
+        by_item=bool(getattr(metric, "takes_item", False)),
+        higher_is_better=getattr(metric, "higher_is_better", None),
+        value_range=getattr(metric, "value_range", None),
+    )
+
+
+def _implementation(metric: object) -> Callable[..., object]:
+    if isinstance(metric, BaseMetric):
+        return implementation_of(metric)
+    found = getattr(metric, "score", None) or getattr(metric, "ascore", None)
+    return cast("Callable[..., object]", found)
+
+
+def _from_function(function: object) -> Scorer:
+    if not callable(function):
+        raise ConfigError(
+            f"scoring_functions holds a {type(function).__name__}, which cannot be called",
+            remedy="pass functions: def my_score(dataset_item, task_outputs): ...",
+        )
+    arguments = arguments_of(function)
+    names = {*arguments.required, *arguments.optional}
+    by_item = bool(names & {"dataset_item", "task_outputs"})
+    return Scorer(
+        name=name_of(function),
+        function=function,
+        arguments=arguments,
+        is_async=is_async(function),
+        by_item=by_item,
+    )
