@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from contextvars import ContextVar
-
-_trial: ContextVar[int] = ContextVar("opik_eval_trial", default=0)
+from opik_eval.models.context import current_repeat, enter_repeat
 
 
 def current_trial() -> int:
     """Return the index of the running trial, 0 outside of an evaluation."""
-    return _trial.get()
+    return current_repeat()
 
 
 def enter_trial(trial: int) -> None:
     """Set the index for the rest of this context; each unit runs in a context of its own."""
-    _trial.set(trial)
+    enter_repeat(trial)

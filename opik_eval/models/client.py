@@ -26,7 +26,7 @@ from opik_eval.models.budget import Budget
 from opik_eval.models.cache import ResponseCache, cache_key, without_secrets
 from opik_eval.models.clock import Clock, SystemClock
 from opik_eval.models.congestion import ConcurrencyBounds
-from opik_eval.models.context import model_context
+from opik_eval.models.context import current_repeat, model_context
 from opik_eval.models.dispatch import Dispatcher
 from opik_eval.models.endpoints import find_endpoint, takes_direct_path
 from opik_eval.models.limiter import AdaptiveLimiter, limiter_for
@@ -168,6 +168,7 @@ class ChatModel:
     ) -> Completion:
         """Return the model's reply; see ``opik_eval.models.base.Model.generate``."""
         schema = reply_schema(response_format)
+        repeat = repeat or current_repeat()
         transport = self.transport or await transport_for(self._address)
         request = ModelRequest(
             model=self.name,

@@ -51,6 +51,23 @@ _NOTHING = ModelContext()
 _current: ContextVar[ModelContext] = ContextVar("opik_eval_models", default=_NOTHING)
 
 
+_repeat: ContextVar[int] = ContextVar("opik_eval_repeat", default=0)
+
+
+def current_repeat() -> int:
+    """Return which of several equal runs this is; 0 outside of an evaluation with trials."""
+    return _repeat.get()
+
+
+def enter_repeat(repeat: int) -> None:
+    """Say, for the rest of this context, which of several equal runs this is.
+
+    It is part of the key of cached replies: each trial of an evaluation samples its model anew, and
+    a re-run finds every trial's own replies again.
+    """
+    _repeat.set(repeat)
+
+
 def model_context() -> ModelContext:
     """Return what applies here."""
     return _current.get()

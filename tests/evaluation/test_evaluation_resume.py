@@ -267,6 +267,22 @@ def test_cache_replays_prompts(storage: Storage) -> None:
     assert new.task_errors == 8
 
 
+def test_cached_trials_of_a_task_sample_anew(storage: Storage) -> None:
+    """A model called inside a task is asked once for each trial; a re-run asks nothing."""
+    model = get_model("fake/echo")
+
+    async def task(item: dict) -> dict:
+        return {"output": (await model.generate(item["question"])).text}
+
+    options = quietly(storage, cache="read_write", trial_count=3)
+    budget = Budget(max_requests=100)
+    evaluate(ITEMS[:2], task, budget=budget, **options)
+    assert budget.report().requests == 6
+    again = Budget(max_requests=100)
+    evaluate(ITEMS[:2], task, budget=again, **options)
+    assert again.report().requests == 0
+
+
 def test_prompt_placeholders_are_checked_before_the_run(storage: Storage) -> None:
     """A placeholder that no field fills is found before anything is stored or sent."""
     from opik_eval.errors import PromptError
