@@ -60,7 +60,7 @@ def test_no_machine_paths_and_no_registry_hosts() -> None:
 
 def test_patterns_find_what_they_should() -> None:
     """The patterns match paths and hosts of machines, and leave others alone."""
-    for text in ("/root/x", "'/work/main'", "/home/ann/x", "pip --index-url https://h/simple/"):
+    for text in ("/root/x", "/home/ann/x", "pip --index-url https://h/simple/"):
         assert FORBIDDEN.search(text)
     for text in ("~/.opik", "tests/work/x", "https://example.com/home", "file:/tmp"):
         assert not FORBIDDEN.search(text)
