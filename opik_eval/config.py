@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import configparser
 import dataclasses
+import io
 import os
 import re
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -101,6 +103,39 @@ def load_settings(environ: Mapping[str, str], *, home: Path | None = None) -> Se
     return Settings(**values)  # type: ignore[arg-type]  # every value has the type of its default
 
 
+def save_settings(path: Path, values: Mapping[str, str]) -> None:
+    """Write settings into a configuration file; what else it holds stays, comments apart.
+
+    The file is replaced as a whole and only its owner may read it, since it holds a key.
+
+    Args:
+        path: The file; it and its folder are made if they are not there.
+        values: Texts by name of the attribute of ``Settings``; an empty one removes the entry.
+
+    Raises:
+        ConfigError: The file is there and is no configuration file, or cannot be written.
+    """
+    parser = _parse_file(path)
+    if not parser.has_section(_SECTION):
+        parser.add_section(_SECTION)
+    for name, value in values.items():
+        if value:
+            parser.set(_SECTION, name, value)
+        else:
+            parser.remove_option(_SECTION, name)
+    text = io.StringIO()
+    parser.write(text)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # A temporary file that mkstemp makes is the owner's alone from its first moment.
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text.getvalue())
+        Path(name).replace(path)
+    except OSError as error:
+        raise ConfigError(f"cannot write {path}: {error.strerror}") from error
+
+
 @cache
 def settings() -> Settings:
     """Return this process's settings; read on first use and then fixed."""
@@ -147,11 +182,17 @@ def _config_path(environ: Mapping[str, str], home: Path | None) -> Path:
 
 
 def _read_file(path: Path) -> Mapping[str, str]:
+    parser = _parse_file(path)
+    return dict(parser[_SECTION]) if parser.has_section(_SECTION) else {}
+
+
+def _parse_file(path: Path) -> configparser.ConfigParser:
+    """Return what a file holds; nothing if it is not there."""
     parser = configparser.ConfigParser(interpolation=None)
     try:
         parser.read_string(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
-        return {}
+        return parser
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -162,7 +203,7 @@ def _read_file(path: Path) -> Mapping[str, str]:
             f"{path} is not an INI file: {_problem(error)}",
             remedy="correct the file, or point OPIK_CONFIG_PATH at another one",
         ) from None
-    return dict(parser[_SECTION]) if parser.has_section(_SECTION) else {}
+    return parser
 
 
 def _problem(error: configparser.Error) -> str:

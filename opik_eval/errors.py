@@ -7,6 +7,7 @@ OpikEvalError
 │   ├── NotFoundError           what was asked for does not exist
 │   ├── ConflictError           the write contradicts what is stored
 │   ├── UnavailableError        locked, read-only, full, unreachable
+│   ├── PayloadError            a payload on the wire does not describe a record
 │   └── SchemaVersionError      written by a newer version than this one
 ├── PromptError                 templates and messages that cannot be rendered
 ├── TaskError                   the user's task failed or returned something unusable
@@ -84,6 +85,21 @@ class ConflictError(StorageError):
 
 class UnavailableError(StorageError):
     """The store is locked, read-only, full or unreachable."""
+
+
+class PayloadError(StorageError):
+    """A payload does not describe a record.
+
+    Args:
+        kind: What it should describe, such as ``trace``.
+        problems: Pairs of field and what is wrong with it.
+    """
+
+    def __init__(self, kind: str, problems: Sequence[tuple[str, str]]) -> None:
+        listed = "; ".join(f"{field}: {reason}" if field else reason for field, reason in problems)
+        super().__init__(f"this is no {kind.replace('_', ' ')}: {listed}")
+        self.kind = kind
+        self.problems = tuple(problems)
 
 
 class SchemaVersionError(StorageError):

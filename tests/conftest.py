@@ -11,6 +11,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from postgres_server import postgres_url  # noqa: F401 - a fixture of all tests
 
 from opik_eval import config
 from opik_eval.storage.base import Storage

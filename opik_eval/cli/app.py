@@ -15,15 +15,24 @@ from opik_eval.cli.exits import DONE, ERROR, EXIT_CODES, INTERRUPTED
 from opik_eval.errors import OpikEvalError
 
 _COMMANDS = {
+    "audit": "opik_eval.cli.audit",
+    "backup": "opik_eval.cli.backup",
     "compare": "opik_eval.cli.compare",
+    "configure": "opik_eval.cli.configure",
     "demo": "opik_eval.cli.demo",
     "doctor": "opik_eval.cli.doctor",
     "export": "opik_eval.cli.transfer",
     "import": "opik_eval.cli.transfer",
+    "keys": "opik_eval.cli.keys",
     "list": "opik_eval.cli.listing",
+    "prune": "opik_eval.cli.prune",
+    "optimize": "opik_optimizer.cli",  # looked up by name alone: that package sits on this one
     "resume": "opik_eval.cli.resume",
     "run": "opik_eval.cli.run",
+    "serve": "opik_eval.cli.serve",
     "show": "opik_eval.cli.show",
+    "sync": "opik_eval.cli.sync",
+    "workspaces": "opik_eval.cli.workspaces",
 }
 
 

@@ -49,7 +49,7 @@ def compare_command(
     Exits with 4 if B is significantly worse on some metric or in its share of failures; with
     --margin also if a loss of more than that cannot be ruled out.
     """
-    with open_store(storage) as opened:
+    with open_store(storage, create=False) as opened:
         comparison = compare(a, b, storage=opened, metrics=list(metrics) or None)
     regressions = _regressions(comparison, margin)
     if as_json:

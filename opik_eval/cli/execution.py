@@ -15,6 +15,7 @@ import click
 from opik_eval.cli.exits import DONE, code_for
 from opik_eval.cli.output import command_line, result_as_dict, show_json
 from opik_eval.cli.run_file import RunFile
+from opik_eval.cli.yaml_lines import Origin
 from opik_eval.datasets.dataset import Dataset, from_items
 from opik_eval.errors import ConfigError, OpikEvalError
 from opik_eval.evaluation import evaluate, evaluate_prompt
@@ -50,9 +51,14 @@ def execute(
     options["verbose"] = 0 if as_json else 1
     if resume is not None:
         options["resume"] = resume
-    source = _dataset(run, storage) if dataset is None else dataset
-    with _working_directory_importable(), _quiet(as_json):
-        metrics = [_metric(run, index) for index in range(len(run.metrics))]
+    source = (
+        load_dataset(run.dataset, storage, run.origin, "dataset") if dataset is None else dataset
+    )
+    with working_directory_importable(), standard_output_kept(as_json):
+        metrics = [
+            load_metric(entry, run.origin, "metrics", index)
+            for index, entry in enumerate(run.metrics)
+        ]
         try:
             return _evaluate(run, source, metrics, options)
         except KeyboardInterrupt:
@@ -81,7 +87,7 @@ def _evaluate(
 ) -> EvaluationResult:
     if run.task is not None:
         return evaluate(dataset, _task(run, run.task), metrics, **options)
-    with _located(run, "model"):
+    with located(run.origin, "model"):
         model = get_model(run.model, api_base=run.api_base)
     return evaluate_prompt(
         dataset,
@@ -116,27 +122,43 @@ def demo_dataset(split: str, storage: Storage) -> Dataset:
     return from_items(items, storage=storage, name=f"shop-messages-{split}")
 
 
-def _dataset(run: RunFile, storage: Storage) -> object:
-    name = run.dataset
+def load_dataset(name: str, storage: Storage, origin: Origin, *path: str | int) -> object:
+    """Return the data that a file names: a bundled split, a path from its folder, or the name.
+
+    Args:
+        name: What the file says.
+        storage: Where a bundled split is kept.
+        origin: The file.
+        path: Where in it.
+
+    Raises:
+        ConfigError: There is no such split; the text says where.
+    """
     if name.startswith("demo:"):
-        with _located(run, "dataset"):
+        with located(origin, *path):
             return demo_dataset(name.removeprefix("demo:"), storage)
-    beside = Path(run.origin.name).parent / Path(name).expanduser()
+    beside = Path(origin.name).parent / Path(name).expanduser()
     return str(beside) if beside.is_file() else name
 
 
-def _metric(run: RunFile, index: int) -> BaseMetric:
-    entry = run.metrics[index]
+def load_metric(
+    entry: str | Mapping[str, Mapping[str, object] | None], origin: Origin, *path: str | int
+) -> BaseMetric:
+    """Return the metric that an entry of a file names: a name, or a name with its arguments.
+
+    Raises:
+        ConfigError: There is no such metric; the text says where.
+    """
     named: Mapping[str, Mapping[str, object] | None] = (
         {entry: None} if isinstance(entry, str) else entry
     )
     if len(named) != 1:
         raise ConfigError(
-            f"{run.origin.at('metrics', index)}: names {len(named)} metrics in one entry",
+            f"{origin.at(*path)}: names {len(named)} metrics in one entry",
             remedy="write one list entry for each metric",
         )
     ((name, arguments),) = named.items()
-    with _located(run, "metrics", index):
+    with located(origin, *path):
         return get_metric(name, **(arguments or {}))
 
 
@@ -158,18 +180,17 @@ def _task(run: RunFile, path: str) -> Callable[..., object]:
 
 
 @contextlib.contextmanager
-def _located(run: RunFile, *path: str | int) -> Iterator[None]:
-    """Say in errors which place of the run file they come from."""
+def located(origin: Origin, *path: str | int) -> Iterator[None]:
+    """Say in errors which place of a file they come from."""
     try:
         yield
     except OpikEvalError as error:
-        raise ConfigError(f"{run.origin.at(*path)}: {error.message}", remedy=error.remedy) from (
-            error
-        )
+        raise ConfigError(f"{origin.at(*path)}: {error.message}", remedy=error.remedy) from (error)
 
 
 @contextlib.contextmanager
-def _working_directory_importable() -> Iterator[None]:
+def working_directory_importable() -> Iterator[None]:
+    """Let modules of the working directory be imported."""
     folder = str(Path.cwd())
     if folder in sys.path:
         yield
@@ -182,5 +203,6 @@ def _working_directory_importable() -> Iterator[None]:
             sys.path.remove(folder)
 
 
-def _quiet(as_json: bool) -> contextlib.AbstractContextManager[object]:
+def standard_output_kept(as_json: bool) -> contextlib.AbstractContextManager[object]:
+    """Keep standard output free for JSON: what others print goes to standard error."""
     return contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext()

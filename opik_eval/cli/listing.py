@@ -79,7 +79,7 @@ def list_command(kind: str, storage: str | None, as_json: bool) -> None:
     Experiments come newest first. Wherever a command takes an experiment, its id always works, its
     name if no other experiment has it.
     """
-    with open_store(storage) as opened:
+    with open_store(storage, create=False) as opened:
         rows = _KINDS[kind](opened)
         location = opened.location
     if as_json:

@@ -64,9 +64,9 @@ def _program() -> str:
 
 
 @contextmanager
-def open_store(target: str | None) -> Iterator[Storage]:
-    """Open a store for the length of a command."""
-    storage = open_storage(target)
+def open_store(target: str | None, *, create: bool = True) -> Iterator[Storage]:
+    """Open a store for the length of a command; commands that only read make none."""
+    storage = open_storage(target, create=create)
     try:
         yield storage
     finally:
@@ -105,6 +105,8 @@ def result_as_dict(result: EvaluationResult) -> dict[str, object]:
         "scores": {name: _statistics(part) for name, part in scores.items()},
         "experiment_scores": {score.name: score.value for score in result.experiment_scores},
         "warnings": result.warnings,
+        "pending": result.flush.pending if result.flush else 0,
+        "rejected": result.flush.rejected if result.flush else (),
         "storage": result.storage_location,
     }
 

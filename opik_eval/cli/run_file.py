@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from opik_eval.cli.yaml_lines import KeyPath, Origin, read_yaml
 from opik_eval.errors import ConfigError
 from opik_eval.evaluation.options import CacheMode
 from opik_eval.records import TemplateType
 
+File = TypeVar("File", bound="FilePart")
 
-class _Part(BaseModel):
+
+class FilePart(BaseModel):
+    """Base of files and their parts: unknown keys and wrong types are mistakes."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class BudgetPart(_Part):
+class BudgetPart(FilePart):
     """Hard limits on the model calls of a run; see ``opik_eval.Budget``."""
 
     max_requests: int | None = Field(default=None, ge=1)
@@ -28,7 +33,7 @@ class BudgetPart(_Part):
     max_seconds: float | None = Field(default=None, gt=0)
 
 
-class OptionsPart(_Part):
+class OptionsPart(FilePart):
     """Options of ``evaluate`` that a file can hold; see ``EvaluateOptions``."""
 
     project_name: str | None = None
@@ -45,7 +50,7 @@ class OptionsPart(_Part):
     executor: Literal["loky", "dask", "ray"] | None = None
 
 
-class RunFile(_Part):
+class RunFile(FilePart):
     """One evaluation. Either ``prompt`` (and ``model``), or ``task``.
 
     Attributes:
@@ -97,11 +102,7 @@ def read_run_file(path: Path) -> RunFile:
         ConfigError: It is missing, no YAML, or says something unknown; the text says where.
     """
     content, origin = read_yaml(path)
-    if not isinstance(content, dict):
-        raise ConfigError(
-            f"{path} is not a mapping", remedy="see docs/cli.md and configs/ for examples"
-        )
-    return _checked(content, origin)
+    return _run_file(content, origin)
 
 
 def parse_run(content: Mapping[str, object], name: str) -> RunFile:
@@ -114,44 +115,64 @@ def parse_run(content: Mapping[str, object], name: str) -> RunFile:
     Raises:
         ConfigError: Something is unknown, missing or of the wrong type.
     """
-    return _checked(content, Origin(name))
+    return _run_file(content, Origin(name))
 
 
-def _checked(content: Mapping[str, object], origin: Origin) -> RunFile:
+def checked(
+    kind: type[File],
+    content: object,
+    origin: Origin,
+    parts: Mapping[KeyPath, type[FilePart]],
+) -> File:
+    """Return the content of a file as what it must be.
+
+    Args:
+        kind: What it must be.
+        content: What was read.
+        origin: Where.
+        parts: Kinds of its parts by their place, to suggest keys.
+
+    Raises:
+        ConfigError: Something is unknown, missing or of the wrong type; the text says where.
+    """
+    if not isinstance(content, Mapping):
+        raise ConfigError(
+            f"{origin.name} is not a mapping", remedy="see docs/cli.md and configs/ for examples"
+        )
     try:
-        run = RunFile.model_validate(content)
+        return kind.model_validate(content)
     except ValidationError as error:
         problems = {
             f"{origin.at(*place)}: {text}": None
             for found in error.errors()
-            for place, text in [_explained(found["loc"], found["type"], found["msg"])]
+            for place, text in [_explained(found, lambda at: parts.get(at, kind))]
         }
         raise ConfigError(
-            "\n".join(problems),
-            remedy=f"keys of a run file: {', '.join(RunFile.model_fields)}",
+            "\n".join(problems), remedy=f"its keys are {', '.join(kind.model_fields)}"
         ) from error
+
+
+def _run_file(content: object, origin: Origin) -> RunFile:
+    run = checked(RunFile, content, origin, {("budget",): BudgetPart, ("options",): OptionsPart})
     run._origin = origin
     return run
 
 
-def _explained(location: KeyPath, kind: str, message: str) -> tuple[KeyPath, str]:
-    """Return the place and the text of a problem, in the words of a run file."""
+def _explained(
+    found: ErrorDetails, kind_at: Callable[[KeyPath], type[FilePart]]
+) -> tuple[KeyPath, str]:
+    """Return the place and the text of a problem, in the words of a file."""
     # pydantic adds the branches of a union, such as "list[...]", to the place.
-    place = tuple(part for part in location if not _is_branch(part))
-    if kind == "extra_forbidden":
-        known = _keys_at(place[:-1])
+    place = tuple(part for part in found["loc"] if not _is_branch(part))
+    if found["type"] == "extra_forbidden":
+        known = list(kind_at(place[:-1]).model_fields)
         close = difflib.get_close_matches(str(place[-1]), known, n=1)
         hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(known)}"
         return place, f"unknown key; {hint}"
-    if kind == "missing":
+    if found["type"] == "missing":
         return place, "missing"
-    return place, message.removeprefix("Value error, ")
+    return place, found["msg"].removeprefix("Value error, ")
 
 
 def _is_branch(part: str | int) -> bool:
     return isinstance(part, str) and (part in ("str", "none") or "[" in part)
-
-
-def _keys_at(path: KeyPath) -> list[str]:
-    parts: Mapping[KeyPath, type[_Part]] = {("budget",): BudgetPart, ("options",): OptionsPart}
-    return list(parts.get(path, RunFile).model_fields)

@@ -33,7 +33,7 @@ from opik_eval.experiments.render import result_text
 @common_options
 def show_command(experiment: str, most: int, storage: str | None, as_json: bool) -> None:
     """Show the scores of EXPERIMENT (id or name), and the items that failed."""
-    with open_store(storage) as opened:
+    with open_store(storage, create=False) as opened:
         result = load_result(opened, experiment)
     failures = failures_of(result)
     if as_json:

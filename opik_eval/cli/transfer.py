@@ -32,7 +32,7 @@ def export_command(
 
     Cached replies of models are left out.
     """
-    with open_store(storage) as opened:
+    with open_store(storage, create=False) as opened:
         manifest = export_store(opened, folder, format=file_format)
     _report("exported", manifest, as_json=as_json)
 

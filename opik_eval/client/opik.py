@@ -7,7 +7,7 @@ from opik_eval.client.experiments import Experiments
 from opik_eval.client.prompts import Prompts
 from opik_eval.client.tracing import Traces
 from opik_eval.storage.base import FlushReport, Storage
-from opik_eval.storage.opening import open_storage
+from opik_eval.storage.opening import open_server, open_storage, parse_target
 from opik_eval.tracing.tracer import Tracer
 
 
@@ -16,9 +16,9 @@ class Opik(Traces, Datasets, Experiments, Prompts):
 
     Args:
         project_name: Project that is meant where none is named; else what the settings say.
-        workspace: Accepted for Opik's sake; a store on this machine has no workspaces.
+        workspace: Workspace on a server, else what the settings say; other stores have none.
         host: URL of a tracing server, instead of ``storage``.
-        api_key: Accepted for Opik's sake; a store on this machine needs none.
+        api_key: Key for a server, else what the settings say; other stores need none.
         batching: Accepted for Opik's sake; writes are always batched.
         storage: A storage or a target such as ``file:runs.db``; else what the settings say.
 
@@ -33,15 +33,19 @@ class Opik(Traces, Datasets, Experiments, Prompts):
     def __init__(
         self,
         project_name: str | None = None,
-        workspace: str | None = None,  # noqa: ARG002 - Opik's signature
+        workspace: str | None = None,
         host: str | None = None,
-        api_key: str | None = None,  # noqa: ARG002 - Opik's signature
+        api_key: str | None = None,
         *,
         batching: bool = True,  # noqa: ARG002 - Opik's signature
         storage: Storage | str | None = None,
     ) -> None:
         given = storage if storage is not None else host
-        opened = open_storage(given)
+        opened = (
+            open_server(given, workspace=workspace, api_key=api_key)
+            if isinstance(given, str) and parse_target(given)[0] == "http"
+            else open_storage(given)
+        )
         super().__init__(opened, Tracer(opened, project_name=project_name))
         self._owns_storage = opened is not given
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from datetime import datetime
+from operator import attrgetter
 from typing import TYPE_CHECKING, cast
 
+from opik_eval.engine.metric_calls import model_use_of
+from opik_eval.experiments.model_use import NOTHING, ModelUse
 from opik_eval.experiments.result import TestCase, TestResult
 from opik_eval.ids import new_id
 from opik_eval.metrics.base import ScoreResult
@@ -13,8 +16,6 @@ from opik_eval.records import (
     ExperimentItem,
     FeedbackScore,
     ItemScore,
-    Span,
-    SpanType,
     utc_now,
 )
 from opik_eval.storage.base import Writable
@@ -23,37 +24,7 @@ if TYPE_CHECKING:
     from opik_eval.engine.runner import RunLabels
     from opik_eval.engine.units import Scored, WorkUnit
 
-
-@dataclass(frozen=True, slots=True)
-class ModelUse:
-    """What the model calls of one task used.
-
-    Attributes:
-        usage: Token counts, summed by kind; ``None`` if no call reported any.
-        cost_usd: Sum of the known costs; ``None`` if there was no call or none has a price.
-        unpriced_calls: Calls whose price is unknown.
-    """
-
-    usage: dict[str, int] | None
-    cost_usd: float | None
-    unpriced_calls: int
-
-
-def model_use_of(records: Iterable[Writable]) -> ModelUse:
-    """Sum usage and cost over the ``llm`` spans among some records."""
-    usage: dict[str, int] = {}
-    costs: list[float] = []
-    unpriced = 0
-    for record in records:
-        if not isinstance(record, Span) or record.type is not SpanType.LLM:
-            continue
-        for kind, count in (record.usage or {}).items():
-            usage[kind] = usage.get(kind, 0) + count
-        if record.cost_usd is None:
-            unpriced += 1
-        else:
-            costs.append(record.cost_usd)
-    return ModelUse(usage or None, sum(costs) if costs else None, unpriced)
+_IS_SCORED = attrgetter("is_scored")
 
 
 def result_of(scored: Scored) -> TestResult:
@@ -62,9 +33,9 @@ def result_of(scored: Scored) -> TestResult:
     stored = unit.stored
     trace_id = executed.trace.id if executed.trace else (stored and stored.trace_id) or ""
     if stored is not None:
-        use = ModelUse(stored.usage, stored.cost_usd, stored.unpriced_calls or 0)
-    else:
-        use = model_use_of(executed.spans)
+        use = ModelUse(0, stored.usage, stored.cost_usd, stored.unpriced_calls or 0)
+    else:  # the trace alone has used nothing
+        use = model_use_of(executed.spans) if len(executed.spans) > 1 else NOTHING
     return TestResult(
         test_case=TestCase(
             trace_id=trace_id,
@@ -78,7 +49,7 @@ def result_of(scored: Scored) -> TestResult:
         task_execution_time=executed.seconds,
         scoring_time=scored.seconds,
         error=executed.error,
-        usage=use.usage,
+        usage=dict(use.usage) if use.usage else None,
         cost_usd=use.cost_usd,
         unpriced_calls=use.unpriced_calls,
     )
@@ -119,21 +90,19 @@ def score_of(score: ItemScore) -> ScoreResult:
 def records_of(scored: Scored, result: TestResult, labels: RunLabels) -> list[Writable]:
     """Return everything the store keeps of one unit: trace, spans, scores, experiment item."""
     executed = scored.executed
-    records: list[Writable] = list(executed.spans)
+    records: list[Writable] = [*executed.spans, *scored.calls]
     now = utc_now()
-    records.extend(
-        _feedback(score, result.test_case.trace_id, labels)
-        for score in scored.scores
-        if score.is_scored and result.test_case.trace_id
-    )
+    if trace_id := result.test_case.trace_id:
+        scores = filter(_IS_SCORED, scored.scores)
+        records += [_feedback(score, trace_id, labels, now) for score in scores]
     if labels.experiment_id is not None:
         stored = executed.unit.stored
         records.append(
-            ExperimentItem(
+            ExperimentItem.unchecked(
                 id=stored.id if stored else new_id(),
                 experiment_id=labels.experiment_id,
                 dataset_item_id=executed.unit.dataset_item.id,
-                trace_id=result.test_case.trace_id or None,
+                trace_id=trace_id or None,
                 trial_id=executed.unit.trial,
                 resume_key=_resume_key(executed.unit, labels),
                 project_name=labels.project_name,
@@ -153,15 +122,15 @@ def records_of(scored: Scored, result: TestResult, labels: RunLabels) -> list[Wr
     return records
 
 
-def _feedback(score: ScoreResult, trace_id: str, labels: RunLabels) -> FeedbackScore:
-    return FeedbackScore(
+def _feedback(score: ScoreResult, trace_id: str, labels: RunLabels, now: datetime) -> FeedbackScore:
+    return FeedbackScore.unchecked(
         entity_id=trace_id,
         name=score.name,
         value=float(score.value or 0.0),
         category_name=score.category_name,
         reason=score.reason,
         project_name=labels.project_name,
-        last_updated_at=utc_now(),
+        last_updated_at=now,
     )
 
 
@@ -175,16 +144,17 @@ def _item_scores(
     scores: Iterable[ScoreResult], stored: ExperimentItem | None
 ) -> tuple[ItemScore, ...]:
     new = {score.name: _item_score(score) for score in scores}
-    kept = [old for old in (stored.scores or () if stored else ()) if old.name not in new]
-    return (*kept, *new.values())
+    if stored is None or not stored.scores:
+        return tuple(new.values())
+    return (*(old for old in stored.scores if old.name not in new), *new.values())
 
 
 def _item_score(score: ScoreResult) -> ItemScore:
-    return ItemScore(
+    return ItemScore.unchecked(
         name=score.name,
         value=score.value if score.is_scored else None,
         reason=score.reason,
         category_name=score.category_name,
         metadata=score.metadata,
-        scoring_failed=score.scoring_failed,
+        scoring_failed=bool(score.scoring_failed),
     )

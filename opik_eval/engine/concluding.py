@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import threading
 from collections import deque
+from contextlib import suppress
 
 from opik_eval.engine.failures import InterruptError, is_being_cancelled
 from opik_eval.engine.scheduling import Scheduling
@@ -13,7 +14,7 @@ from opik_eval.engine.scoring import all_failed, ran_out_of_budget
 from opik_eval.engine.threads import DaemonThreads
 from opik_eval.engine.units import Executed, Scored
 
-_IDLE_SECONDS = 0.001
+_AT_ONCE = 8
 
 
 class Later:
@@ -26,6 +27,9 @@ class Later:
     def __init__(self, shared: Scheduling) -> None:
         self._shared = shared
         self._waiting: deque[tuple[Executed, contextvars.Context]] = deque()
+        self._loop = asyncio.get_running_loop()
+        self._filled = asyncio.Event()
+        self._is_served = False
 
     def add(self, executed: Executed, context: contextvars.Context) -> None:
         """Take a unit; a failed one is concluded at once, because ``max_errors`` counts it."""
@@ -35,6 +39,10 @@ class Later:
         self._waiting.append((executed, context))
         if len(self._waiting) > self._shared.scoring_slots:
             self.conclude_one()
+        elif not self._is_served:
+            self._is_served = True
+            with suppress(RuntimeError):  # the loop is closed; ``conclude_all`` sees to the rest
+                self._loop.call_soon_threadsafe(self._filled.set)
 
     def conclude_one(self) -> None:
         """Conclude the unit that has waited longest, if there is one."""
@@ -53,10 +61,18 @@ class Later:
             self.conclude_one()
 
     async def serve(self) -> None:
-        """Conclude units one by one, each time after whatever else is ready to run."""
+        """Conclude units, a few at a time, each time after whatever else is ready to run."""
         while True:
-            await asyncio.sleep(0 if self._waiting else _IDLE_SECONDS)
-            self.conclude_one()
+            await self._filled.wait()
+            self._filled.clear()
+            while self._waiting:
+                await asyncio.sleep(0)
+                for _ in range(min(_AT_ONCE, len(self._waiting))):
+                    self.conclude_one()
+            self._is_served = False
+            if self._waiting:  # added just now, by a thread that saw it served
+                self._is_served = True
+                self._filled.set()
 
 
 class Scoring:

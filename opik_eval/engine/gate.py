@@ -23,17 +23,22 @@ class Gate:
         self.ceiling = limit
         self.limit = limit
         self._inside = 0
+        self._waiting = 0
         self._is_open = False
         self._successes = 0
         self._cool_until = float("-inf")
         self._now = now
-        self._changed = threading.Condition()
+        self._changed = threading.Condition(threading.Lock())
 
     def enter(self) -> None:
         """Wait until there is room, then take a place."""
         with self._changed:
             while self._inside >= self.limit and not self._is_open:
-                self._changed.wait()
+                self._waiting += 1
+                try:
+                    self._changed.wait()
+                finally:
+                    self._waiting -= 1
             self._inside += 1
 
     def try_enter(self) -> bool:
@@ -52,7 +57,8 @@ class Gate:
                 self._shrink()
             elif self.limit < self.ceiling:
                 self._grow()
-            self._changed.notify()
+            if self._waiting:
+                self._changed.notify()
 
     def open(self) -> None:
         """Let everybody pass from now on: the run is over, and nobody shall wait any longer."""

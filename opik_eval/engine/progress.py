@@ -35,7 +35,7 @@ class Tally:
         done: Units finished.
         errors: Units whose task failed.
         failed_scores: Scores that could not be computed.
-        cost_usd: Sum of the known costs; ``None`` until one is known.
+        cost_usd: Sum of the known costs of tasks and metrics; ``None`` until one is known.
     """
 
     done: int = 0
@@ -48,8 +48,9 @@ class Tally:
         """Count one result."""
         self.done += 1
         self.errors += result.error is not None
-        if result.cost_usd is not None:
-            self.cost_usd = (self.cost_usd or 0.0) + result.cost_usd
+        for cost in (result.cost_usd, result.scoring_use.cost_usd):
+            if cost is not None:
+                self.cost_usd = (self.cost_usd or 0.0) + cost
         for score in result.score_results:
             if score.is_scored and score.value is not None:
                 total, count = self._sums.get(score.name, (0.0, 0))

@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 
+from opik_eval.engine.collector import collector
 from opik_eval.engine.units import Finished
 from opik_eval.errors import ConflictError, StorageError
 from opik_eval.storage.base import Storage, Writable
 
 BATCH_UNITS = 512
+MOST_WAITING = 2 * BATCH_UNITS
 _LINGER_SECONDS = 0.02
 _LONGEST_LINGER_SECONDS = 0.2
 _STREAM_UNITS = 32
+_FLOOD_UNITS = 128
+_CALM_SECONDS = 1.0
 
 
 class Recorder:
     """Writes finished units to the store and reports them once they are safe.
 
     ``add`` may be called from any thread. A thread of the recorder's own writes what has gathered
-    for a moment; when units come so fast that a batch is full before, the thread that filled it
-    writes it. So the store sets the pace, memory stays bounded, and fast tasks do not compete with
-    a second thread for the interpreter. A batch is one transaction, so a unit is stored whole or
-    not at all. A unit that the store refuses is set aside; the rest of its batch is written.
+    for a moment, or when a batch is full; most of a write passes in the database, beside the tasks.
+    When units come faster than that, the thread that adds the last of two batches writes them
+    itself. So the store sets the pace and memory stays bounded. A batch is one transaction, so a
+    unit is stored whole or not at all. A unit that the store refuses is set aside; the rest of its
+    batch is written.
 
     Args:
         storage: Where to.
@@ -44,6 +50,7 @@ class Recorder:
         self._changed = threading.Condition()
         self._writing = threading.Lock()
         self._closing = False
+        self._calm_until = 0.0
         self._error: StorageError | None = None
         self._refused: list[Finished] = []
         self._reasons: list[str] = []
@@ -55,9 +62,9 @@ class Recorder:
         with self._changed:
             self._waiting.append(finished)
             count = len(self._waiting)
-            if count == 1:
+            if count in (1, BATCH_UNITS):
                 self._changed.notify_all()
-        if count >= BATCH_UNITS and self._error is None:
+        if count >= MOST_WAITING and self._error is None:
             self._write_waiting()
 
     def close(self) -> list[Finished]:
@@ -66,6 +73,7 @@ class Recorder:
             self._closing = True
             self._changed.notify_all()
         self._thread.join()
+        collector.wake(self)
         return [*self._refused, *self._waiting]
 
     @property
@@ -87,20 +95,32 @@ class Recorder:
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closing)
             lingered = 0.0
-            while not self._closing and lingered < _LONGEST_LINGER_SECONDS:
+            while not self._must_hurry() and lingered < _LONGEST_LINGER_SECONDS:
                 before = len(self._waiting)
-                self._changed.wait_for(lambda: self._closing, _LINGER_SECONDS)
+                self._changed.wait_for(self._must_hurry, _LINGER_SECONDS)
                 lingered += _LINGER_SECONDS
                 if len(self._waiting) - before < _STREAM_UNITS:
                     break  # a moment's patience is enough; no stream is about to fill the batch
             return self._error is None and bool(self._waiting or not self._closing)
 
+    def _must_hurry(self) -> bool:
+        return self._closing or len(self._waiting) >= BATCH_UNITS
+
     def _write_waiting(self) -> None:
         with self._writing:
             with self._changed:
                 batch, self._waiting = self._waiting, []
+            self._pace_collector(len(batch))
             if batch:
                 self._store(batch)
+
+    def _pace_collector(self, count: int) -> None:
+        now = time.monotonic()
+        if count >= _FLOOD_UNITS:
+            self._calm_until = now + _CALM_SECONDS
+            collector.calm(self)
+        elif now > self._calm_until:
+            collector.wake(self)
 
     def _store(self, batch: Sequence[Finished]) -> None:
         """Write a batch: at once, or by halves down to the units that are refused."""

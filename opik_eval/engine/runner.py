@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import marshal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import cast
 
 from opik_eval.engine.bookkeeping import records_of, result_of
+from opik_eval.engine.failures import UNIT_FAILURES, is_being_cancelled
+from opik_eval.engine.metric_calls import MetricCalls
 from opik_eval.engine.scoring import (
     ScoringInputs,
     ScoringPlan,
@@ -32,7 +35,7 @@ from opik_eval.tracing.context import (
     trace_scope,
 )
 from opik_eval.tracing.litellm_callback import await_calls, wait_for_calls
-from opik_eval.tracing.tracer import process_tracer
+from opik_eval.tracing.tracer import Tracer
 from opik_eval.tracing.tree import build_tree
 
 TRACE_NAME = "evaluation_task"
@@ -86,11 +89,15 @@ class UnitRunner:
         self.is_async = task is not None and is_async(task)
 
     def __getstate__(self) -> dict[str, object]:
-        # Sent to another process, a runner finds its fallback there.
-        return {name: value for name, value in self.__dict__.items() if name != "_fallback"}
+        # Sent to another process, a runner opens there the store that its fallback writes to.
+        late = self._fallback
+        target = late.target if isinstance(late, Tracer) else None
+        return {**self.__dict__, "_fallback": target}
 
     def __setstate__(self, state: dict[str, object]) -> None:
-        self.__dict__.update(state, _fallback=process_tracer())
+        self.__dict__.update(state)
+        target = cast("str | None", state["_fallback"])
+        self._fallback = Tracer(target, project_name=self.labels.project_name)
 
     def execute(self, unit: WorkUnit) -> Executed:
         """Run the task of a unit in the calling thread. Never raises what the task raises."""
@@ -106,7 +113,7 @@ class UnitRunner:
             with trace_scope(trace):
                 output = checked_output(call(_private_copy(unit.item)), call)
                 _record_output(output, trace)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - user code; one item's failure
+        except UNIT_FAILURES as error:  # user code; one item's failure
             failure, output = error, None
         seconds = time.perf_counter() - started
         wait_for_calls(trace)
@@ -117,19 +124,22 @@ class UnitRunner:
         if unit.stored is not None:
             return self._reuse(unit)
         enter_trial(unit.trial)
-        call = cast("Callable[[dict[str, object]], asyncio.Future[object]]", self.task)
+        call = cast("Callable[[dict[str, object]], Awaitable[object]]", self.task)
         trace, sink = self._open_trace(unit)
         output: Mapping[str, object] | None
         failure: BaseException | None = None
         started = time.perf_counter()
         try:
             with trace_scope(trace):
-                async with asyncio.timeout(self.timeout_seconds):
-                    output = checked_output(await call(_private_copy(unit.item)), call)
+                running = call(_private_copy(unit.item))
+                returned = await _within(self.timeout_seconds, running)
+                output = checked_output(returned, call)
                 _record_output(output, trace)
         except TimeoutError as error:
             failure, output = self._timed_out(error, time.perf_counter() - started), None
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - user code; one item's failure
+        except UNIT_FAILURES as error:  # user code; one item's failure
+            if isinstance(error, asyncio.CancelledError) and is_being_cancelled():
+                raise
             failure, output = error, None
         seconds = time.perf_counter() - started
         await await_calls(trace)
@@ -156,7 +166,13 @@ class UnitRunner:
         if executed.output is None:
             return self._unscored(executed)
         started = time.perf_counter()
-        inputs, scores = self._inputs(executed), None
+        if self.scoring.has_functions:  # of the user's making: they may take long, or wait
+            context = contextvars.copy_context()
+            loop = asyncio.get_running_loop()
+            inputs = await loop.run_in_executor(threads, context.run, self._inputs, executed)
+        else:
+            inputs = self._inputs(executed)
+        scores = None
         if isinstance(inputs, ScoringInputs):
             scores = await score_concurrently(self.scoring, inputs, threads)
         return self._scored(executed, inputs, scores, time.perf_counter() - started)
@@ -203,8 +219,10 @@ class UnitRunner:
         sink: CollectingSink,
         seconds: float,
     ) -> Executed:
-        error = None if failure is None else error_info_of(failure)
-        trace.update(error_info=error)
+        error = None
+        if failure is not None:
+            error = error_info_of(failure)
+            trace.update(error_info=error)
         trace.end()
         return Executed(unit, output, failure, error, trace, sink.take(), seconds)
 
@@ -212,10 +230,18 @@ class UnitRunner:
         span = None
         if self.scoring.wants_span:
             span = _tree_maker(executed, is_tracked=self._is_tracked)
+        calls = self._metric_calls(executed) if self.scoring.may_call_models else None
         try:
-            return self.scoring.merge(executed.unit.item, executed.output or {}, span)
+            return self.scoring.merge(executed.unit.item, executed.output or {}, span, calls)
         except MetricError as error:
             return error
+
+    def _metric_calls(self, executed: Executed) -> MetricCalls:
+        stored = executed.unit.stored
+        earlier = stored.trace_id if stored else None
+        trace_id = executed.trace.id if executed.trace else earlier
+        labels = self.labels
+        return MetricCalls(trace_id, labels.project_name, labels.source, self._fallback)
 
     def _scored(
         self,
@@ -227,11 +253,19 @@ class UnitRunner:
         if isinstance(inputs, MetricError):
             return Scored(executed, all_failed(self.scoring, inputs), seconds, None)
         merged = inputs.merged if self.scoring.mapping else None
-        return Scored(executed, scores or [], seconds, merged)
+        calls = inputs.calls.records if inputs.calls else ()
+        return Scored(executed, scores or [], seconds, merged, calls)
 
     @staticmethod
     def _unscored(executed: Executed) -> Scored:
         return Scored(executed, [], 0.0, None)
+
+
+async def _within(limit_seconds: float | None, running: Awaitable[object]) -> object:
+    if limit_seconds is None:
+        return await running
+    async with asyncio.timeout(limit_seconds):
+        return await running
 
 
 def _private_copy(item: Mapping[str, object]) -> dict[str, object]:

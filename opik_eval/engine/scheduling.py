@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextvars
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from opik_eval.engine.gate import Gate
+from opik_eval.engine.growth import Clocks
 from opik_eval.engine.runner import UnitRunner
 from opik_eval.engine.units import Deliver, Executed, Feed
 
@@ -33,7 +33,7 @@ class Scheduling:
         workers: Most tasks in flight.
         total: Number of units, if known; fewer threads are started for fewer units.
         context: The caller's context variables; every task runs in a copy.
-        cpu_clock: Processor time of the process, in seconds.
+        clocks: What tells whether tasks compute or wait.
     """
 
     runner: UnitRunner
@@ -43,7 +43,7 @@ class Scheduling:
     workers: int
     total: int | None = None
     context: contextvars.Context = field(default_factory=contextvars.copy_context)
-    cpu_clock: Callable[[], float] = time.process_time
+    clocks: Clocks = field(default_factory=Clocks)
     gate: Gate = field(init=False)
 
     def __post_init__(self) -> None:

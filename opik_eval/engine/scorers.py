@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 from opik_eval.engine.task import is_async, name_of
@@ -11,6 +11,12 @@ from opik_eval.errors import ConfigError
 from opik_eval.metrics.base import Arguments, BaseMetric, arguments_of, implementation_of
 
 _SMOOTHING = 0.2
+_UNUSUAL = 5
+_OURS = "opik_eval.metrics."
+# Metrics of ours that run what others wrote.
+_MADE_OF_OTHERS = frozenset(
+    _OURS + name for name in ("combine", "embedding", "function", "logic", "ragas_wrapper")
+)
 
 
 @dataclass(slots=True)
@@ -21,7 +27,10 @@ class Scorer:
         function: What to call.
         is_async: It is a coroutine function.
         by_item: A scoring function, called with ``dataset_item`` and ``task_outputs``.
+        is_tracked: Its model calls are recorded as spans.
+        project_name: Project of these spans; the run's if absent.
         typical_seconds: Smoothed duration of a call; infinite until it has been called.
+        wants_span: It takes the span tree of the task.
     """
 
     name: str
@@ -31,13 +40,19 @@ class Scorer:
     by_item: bool
     higher_is_better: bool | None = None
     value_range: tuple[float, float] | None = None
+    is_tracked: bool = True
+    project_name: str | None = None
     typical_seconds: float = float("inf")
+    wants_span: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.wants_span = "task_span" in (*self.arguments.required, *self.arguments.optional)
 
     @property
-    def wants_span(self) -> bool:
-        """True if it takes the span tree of the task."""
-        names = (*self.arguments.required, *self.arguments.optional)
-        return "task_span" in names
+    def may_call_models(self) -> bool:
+        """False if it certainly only computes."""
+        module = str(getattr(self.function, "__module__", ""))
+        return not module.startswith(_OURS) or module in _MADE_OF_OTHERS
 
     @property
     def is_new(self) -> bool:
@@ -49,6 +64,8 @@ class Scorer:
         if self.is_new:
             self.typical_seconds = seconds
         else:
+            # One that was held up, because others had the processor, says little.
+            seconds = min(seconds, _UNUSUAL * self.typical_seconds)
             self.typical_seconds += _SMOOTHING * (seconds - self.typical_seconds)
 
 
@@ -94,6 +111,8 @@ def _from_metric(metric: object) -> Scorer:
         by_item=bool(getattr(metric, "takes_item", False)),
         higher_is_better=getattr(metric, "higher_is_better", None),
         value_range=getattr(metric, "value_range", None),
+        is_tracked=bool(getattr(metric, "track", True)),
+        project_name=getattr(metric, "project_name", None),
     )
 
 

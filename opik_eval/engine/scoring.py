@@ -18,6 +18,7 @@ from opik_eval.engine.failures import (
     find_cause,
     is_being_cancelled,
 )
+from opik_eval.engine.metric_calls import MetricCalls, Recording
 from opik_eval.engine.scorers import Scorer
 from opik_eval.errors import BudgetExceededError, MetricError, MissingArgumentError
 from opik_eval.metrics.base import (
@@ -25,6 +26,8 @@ from opik_eval.metrics.base import (
     failed,
     normalise,
 )
+from opik_eval.tracing.context import trace_scope
+from opik_eval.tracing.litellm_callback import await_calls, wait_for_calls
 
 KeyMapping = Mapping[str, str | Callable[[dict[str, object]], object]]
 """Metric argument -> key of item or output, or a function of both."""
@@ -41,12 +44,20 @@ class ScoringInputs:
         item: The item as the task saw it.
         output: What the task returned.
         task_span: Makes the span tree; called at most once, and only if somebody wants it.
+        calls: Gathers the model calls of the scorers; ``None`` where none of them makes any.
     """
 
     merged: dict[str, object]
     item: Mapping[str, object]
     output: Mapping[str, object]
     task_span: Callable[[], object] | None = None
+    calls: MetricCalls | None = None
+
+    def recording(self, scorer: Scorer) -> Recording | None:
+        """Return where the model calls of a scorer are gathered; ``None`` if it makes none."""
+        if self.calls is None or not scorer.may_call_models:
+            return None
+        return self.calls.open(scorer)
 
     def for_scorer(self, scorer: Scorer) -> tuple[list[object], Mapping[str, object]]:
         """Return the arguments to call a scorer with.
@@ -73,10 +84,20 @@ class ScoringPlan:
     scorers: tuple[Scorer, ...]
     mapping: KeyMapping = field(default_factory=dict)
 
-    @property
+    @cached_property
     def wants_span(self) -> bool:
         """True if some scorer takes the span tree of the task."""
         return any(scorer.wants_span for scorer in self.scorers)
+
+    @cached_property
+    def has_functions(self) -> bool:
+        """True if functions of the user's take part in the key mapping."""
+        return any(callable(target) for target in self.mapping.values())
+
+    @cached_property
+    def may_call_models(self) -> bool:
+        """True if some scorer may make model calls of its own."""
+        return any(scorer.may_call_models for scorer in self.scorers)
 
     @property
     def is_inline(self) -> bool:
@@ -100,8 +121,8 @@ class ScoringPlan:
     @cached_property
     def _is_ours(self) -> bool:
         modules = [str(getattr(s.function, "__module__", "")) for s in self.scorers]
-        is_mapped = any(callable(target) for target in self.mapping.values())
-        return not is_mapped and all(name.startswith("opik_eval.metrics.") for name in modules)
+        are_ours = all(name.startswith("opik_eval.metrics.") for name in modules)
+        return are_ours and not self.has_functions
 
     def check(self, item: Mapping[str, object], output_keys: Iterable[str] | None) -> None:
         """Find arguments that nothing will supply.
@@ -132,6 +153,7 @@ class ScoringPlan:
         item: Mapping[str, object],
         output: Mapping[str, object],
         task_span: Callable[[], object] | None,
+        calls: MetricCalls | None = None,
     ) -> ScoringInputs:
         """Return the inputs of one unit's scorers.
 
@@ -144,7 +166,7 @@ class ScoringPlan:
                 merged[argument] = self._mapped(argument, target, merged)
             elif target in merged:
                 merged[argument] = merged[target]
-        return ScoringInputs(merged, item, output, task_span)
+        return ScoringInputs(merged, item, output, task_span, calls)
 
     def _broken_targets(self, scorer: Scorer, available: Mapping[str, object]) -> list[str]:
         return [
@@ -161,7 +183,9 @@ class ScoringPlan:
     ) -> object:
         try:
             return target(merged)
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt as error:
+            raise InterruptError(f"scoring_key_mapping[{argument!r}] was interrupted") from error
+        except UNIT_FAILURES as error:
             raise MetricError(
                 f"scoring_key_mapping[{argument!r}] raised {type(error).__name__}: {error}",
                 remedy=f"it was called with the keys {sorted(merged)}",
@@ -211,6 +235,26 @@ def _error_type(score: ScoreResult) -> object:
 
 
 def _score_sync(scorer: Scorer, inputs: ScoringInputs) -> list[ScoreResult]:
+    recording = inputs.recording(scorer)
+    if recording is None:
+        return _attempt(scorer, inputs)
+    with trace_scope(recording.trace):
+        scores = _attempt(scorer, inputs)
+    wait_for_calls(recording.trace)
+    return recording.close(scores)
+
+
+async def _score_async(scorer: Scorer, inputs: ScoringInputs) -> list[ScoreResult]:
+    recording = inputs.recording(scorer)
+    if recording is None:
+        return await _attempt_async(scorer, inputs)
+    with trace_scope(recording.trace):
+        scores = await _attempt_async(scorer, inputs)
+    await await_calls(recording.trace)
+    return recording.close(scores)
+
+
+def _attempt(scorer: Scorer, inputs: ScoringInputs) -> list[ScoreResult]:
     started = time.perf_counter()
     try:
         positional, named = inputs.for_scorer(scorer)
@@ -223,7 +267,7 @@ def _score_sync(scorer: Scorer, inputs: ScoringInputs) -> list[ScoreResult]:
         scorer.observe(time.perf_counter() - started)
 
 
-async def _score_async(scorer: Scorer, inputs: ScoringInputs) -> list[ScoreResult]:
+async def _attempt_async(scorer: Scorer, inputs: ScoringInputs) -> list[ScoreResult]:
     try:
         positional, named = inputs.for_scorer(scorer)
         returned = await cast("Awaitable[object]", scorer.function(*positional, **named))

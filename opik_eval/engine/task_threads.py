@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from opik_eval.engine.concluding import Later, Scoring, conclude
 from opik_eval.engine.failures import InterruptError, is_rate_limit, lost
+from opik_eval.engine.growth import Look, more_would_help
 from opik_eval.engine.runner import UnitRunner
 from opik_eval.engine.scheduling import Scheduling
 from opik_eval.engine.units import Executed, WorkUnit
@@ -18,8 +19,6 @@ _WATCH_FRACTION = 0.1
 _GROWTH_SECONDS = 0.002
 _LONGEST_PAUSE_SECONDS = 0.05
 _SIGNS_TO_GROW = 2  # one may come from an import that holds everything up
-_BUSY_SHARE = 0.4
-_LONG_SECONDS = 0.02
 
 
 def _execute(runner: UnitRunner, unit: WorkUnit) -> Executed:
@@ -43,6 +42,8 @@ class TaskThreads:
         self._done = asyncio.Event()
         self._lock = threading.Lock()
         self._alive = 0
+        self._begun = 0
+        self._started_at = time.perf_counter()
         self._running: dict[int, tuple[WorkUnit, float]] = {}
         self._is_over = False
         self._failure: BaseException | None = None
@@ -70,18 +71,26 @@ class TaskThreads:
         get in each other's way: for them one thread is enough.
         """
         limit, pause, signs = self._shared.most_in_flight, _GROWTH_SECONDS, 0
+        before = self._look()
         while self._alive < limit and self._shared.feed.is_open:
-            wall, cpu = time.perf_counter(), self._shared.cpu_clock()
             await asyncio.sleep(pause)
-            now = time.perf_counter()
-            is_idle = self._shared.cpu_clock() - cpu < _BUSY_SHARE * (now - wall)
-            starts = [started for _, started in list(self._running.values())]
-            is_slow = any(now - started > _LONG_SECONDS for started in starts)
-            signs = signs + 1 if is_idle or is_slow else 0
+            now = self._look()
+            signs = signs + 1 if more_would_help(before, now) else 0
             if signs >= _SIGNS_TO_GROW:
                 for _ in range(limit - self._alive):
                     self._start()
-            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+            before, pause = now, min(2 * pause, _LONGEST_PAUSE_SECONDS)
+
+    def _look(self) -> Look:
+        now, begun = time.perf_counter(), self._begun
+        return Look(
+            at=now,
+            cpu=self._shared.clocks.cpu(),
+            switches=self._shared.clocks.switches(),
+            begun=begun,
+            longest_seconds=max((now - t for _, t in list(self._running.values())), default=0.0),
+            typical_seconds=(now - self._started_at) / begun if begun > 1 else 0.0,
+        )
 
     def _start(self) -> None:
         with self._lock:
@@ -115,6 +124,7 @@ class TaskThreads:
             return False
         context = shared.context.copy()
         thread = threading.get_ident()
+        self._begun += 1  # a thread in between may make it one less; nobody counts on it
         self._running[thread] = (unit, time.perf_counter())
         executed = context.run(_execute, shared.runner, unit)
         if self._running.pop(thread, None) is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from threading import Lock
@@ -74,12 +74,19 @@ class Finished:
 
 @dataclass(slots=True)
 class Scored:
-    """An executed unit with its scores."""
+    """An executed unit with its scores.
+
+    Attributes:
+        seconds: Time inside the metrics.
+        inputs: What they received, if keys were mapped.
+        calls: The spans of the model calls they made.
+    """
 
     executed: Executed
     scores: list[ScoreResult]
     seconds: float
     inputs: Mapping[str, object] | None
+    calls: Sequence[Trace | Span | FeedbackScore] = ()
 
 
 class Feed:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from opik_eval.errors import ConfigError
+from opik_eval.experiments.model_use import ModelUse, model_use_of_score, total_use
 from opik_eval.metrics.base import ScoreResult
 from opik_eval.statistics.intervals import mean_interval
 from opik_eval.statistics.reducers import Reducer
@@ -32,6 +33,9 @@ class ScoreStatistics:
         interval_high: Its upper end.
         method: What computed the interval; see ``opik_eval.statistics.Estimate``.
         higher_is_better: Direction; ``None`` where neither end is better.
+        model_calls: Model calls the metric made, those of failed scores included.
+        total_tokens: Tokens of these calls; ``None`` if no call reported any.
+        cost_usd: Their known cost; ``None`` if none is known.
     """
 
     mean: float
@@ -47,6 +51,9 @@ class ScoreStatistics:
     interval_high: float | None = None
     method: str = "none"
     higher_is_better: bool | None = True
+    model_calls: int = 0
+    total_tokens: int | None = None
+    cost_usd: float | None = None
 
 
 @dataclass(slots=True)
@@ -57,8 +64,11 @@ class _Column:
     items: list[str] = field(default_factory=list)
     failed: int = 0
     unscored: int = 0
+    used: list[ModelUse] = field(default_factory=list)
 
     def add(self, item: str, score: ScoreResult) -> None:
+        if score.metadata:
+            self.used.append(model_use_of_score(score))
         if score.value is not None and score.is_scored:
             self.values.append(float(score.value))
             self.items.append(item)
@@ -120,6 +130,7 @@ def _statistics(column: _Column, higher_is_better: bool | None) -> ScoreStatisti
     values = column.values
     repeated = len(set(column.items)) < len(values)
     estimate = mean_interval(values, clusters=column.items if repeated else None)
+    use = total_use(column.used)
     squares = math.fsum((value - estimate.mean) ** 2 for value in values)
     return ScoreStatistics(
         mean=estimate.mean,
@@ -135,6 +146,9 @@ def _statistics(column: _Column, higher_is_better: bool | None) -> ScoreStatisti
         interval_high=_known(estimate.high),
         method=estimate.method,
         higher_is_better=higher_is_better,
+        model_calls=use.calls,
+        total_tokens=use.total_tokens,
+        cost_usd=use.cost_usd,
     )
 
 

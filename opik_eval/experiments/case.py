@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from opik_eval.experiments.model_use import ModelUse, model_use_of_score, total_use
 from opik_eval.metrics.base import ScoreResult
 from opik_eval.records import DatasetItem, ErrorInfo
 
@@ -63,6 +64,11 @@ class TestResult:
     cost_usd: float | None = None
     unpriced_calls: int = 0
 
+    @property
+    def scoring_use(self) -> ModelUse:
+        """What the model calls of the metrics used, judges above all."""
+        return total_use(map(model_use_of_score, self.score_results))
+
 
 def flat_row(result: TestResult) -> dict[str, object]:
     """Return a result as one row of a table."""
@@ -78,6 +84,10 @@ def flat_row(result: TestResult) -> dict[str, object]:
         row[f"score.{score.name}"] = score.value if score.is_scored else math.nan
         row[f"reason.{score.name}"] = score.reason
         row[f"failed.{score.name}"] = score.scoring_failed
+        use = model_use_of_score(score)
+        if use.calls:
+            row[f"tokens.{score.name}"] = use.total_tokens
+            row[f"cost_usd.{score.name}"] = use.cost_usd
     error = result.error
     row["error"] = None if error is None else f"{error.exception_type}: {error.message or ''}"
     row["task_seconds"] = result.task_execution_time

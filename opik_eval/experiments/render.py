@@ -109,6 +109,7 @@ def _headline(result: EvaluationResult) -> str:
 def _result_notes(result: EvaluationResult) -> list[str]:
     totals = run_totals(result.test_results)
     notes = [f"Task errors: {totals.task_errors} of {totals.results}. {_spent(totals)}".strip()]
+    notes += _metric_costs(result)
     lower = [name for name, higher in result.higher_is_better.items() if higher is False]
     if lower:
         notes.append(f"Lower is better: {', '.join(lower)}")
@@ -126,9 +127,22 @@ def _result_notes(result: EvaluationResult) -> list[str]:
             f"Not all delivered: {result.flush.pending} records wait on disk, "
             f"{len(result.flush.rejected)} were rejected"
         )
+        notes += [f"Rejected: {shorten(reason, 200)}" for reason in result.flush.rejected[:3]]
     notes += [f"Warning: {shorten(warning, 200)}" for warning in result.warnings]
     where = result.experiment_url or result.storage_location
     return [*notes, f"Stored: {where}"] if where else notes
+
+
+def _metric_costs(result: EvaluationResult) -> list[str]:
+    """Return what each metric used that called a model."""
+    notes = []
+    for name, part in result.aggregate_evaluation_scores().aggregated_scores.items():
+        if part.model_calls:
+            tokens = "" if part.total_tokens is None else f", {part.total_tokens:,} tokens"
+            cost = "price unknown" if part.cost_usd is None else f"${part.cost_usd:.4g}"
+            calls = f"{part.model_calls:,} calls{tokens}, {cost}"
+            notes.append(f"Of these for {shorten(name, 60)}: {calls}")
+    return notes
 
 
 def _spent(totals: RunTotals) -> str:

@@ -176,7 +176,8 @@ class EvaluationResult:
         """Return one row per result.
 
         Columns: ids, ``item.*``, ``output.*``, ``score.*`` (NaN where there is no value),
-        ``reason.*``, ``failed.*``, ``error``, seconds and cost.
+        ``reason.*``, ``failed.*``, ``tokens.*`` and ``cost_usd.*`` of metrics that call models,
+        ``error``, and the task's seconds and cost.
         """
         import pandas as pd
 

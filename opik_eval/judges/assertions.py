@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 from opik_eval.errors import JudgeError, MetricError
 from opik_eval.judges.base import Judge, Reason
 from opik_eval.judges.numbered import in_order, numbered
+from opik_eval.metrics.arguments import require_choice
 from opik_eval.metrics.base import ScoreResult, failed
 from opik_eval.models.base import Model
 
@@ -36,6 +37,11 @@ class LLMJudge(Judge):
 
     Args:
         assertions: Statements such as ``"The answer names a price."``; repetitions are dropped.
+        scoring_tool_strategy: Opik's option to let the judge look things up with tools; only
+            ``never`` is supported here: all there is to judge is in the prompt.
+
+    Raises:
+        MetricError: There is no such strategy.
 
     Example:
         >>> LLMJudge(["The answer is polite."], model="openai/gpt-5-nano").name
@@ -47,7 +53,13 @@ class LLMJudge(Judge):
     assertions: Sequence[str] = field(default=(), kw_only=False)
     model: str | Model | None = field(default=None, kw_only=True)
     reasoning_effort: str | None = field(default="low", kw_only=True)
+    scoring_tool_strategy: str = field(default="never", kw_only=True)
     name: str = field(default="llm_judge", kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        strategy = self.scoring_tool_strategy
+        require_choice(strategy, "scoring_tool_strategy", ("never",), metric=self.name)
 
     async def ascore(
         self,

@@ -87,6 +87,7 @@ def _last_answer(conversation: Sequence[Message], *, metric: str) -> dict[str, o
 class _PresetOnConversation(GEvalConversationMetric):
     """Base of those whose judge is made from a model."""
 
+    value_range: ClassVar[tuple[float, float]] = (0.0, 1.0)
     make: ClassVar[Callable[..., BaseMetric]]
 
     judge: BaseMetric = field(init=False, repr=False)

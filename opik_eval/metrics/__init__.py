@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from opik_eval.metrics.text_distance import LevenshteinRatio
     from opik_eval.metrics.tone import Tone
     from opik_eval.metrics.trajectory import ToolCallCorrectness, TrajectoryMatch
+    from opik_eval.metrics.wordnet import WordNet
 
 _HOME = {
     "AggregatedMetric": "combine",
@@ -103,6 +104,7 @@ _HOME = {
     "ToolCallCorrectness": "trajectory",
     "TrajectoryMatch": "trajectory",
     "VADERSentiment": "sentiment",
+    "WordNet": "wordnet",
     "all_of": "logic",
     "any_of": "logic",
     "as_metric": "function",
@@ -178,6 +180,7 @@ __all__ = [
     "ToolCallCorrectness",
     "TrajectoryMatch",
     "VADERSentiment",
+    "WordNet",
     "all_of",
     "any_of",
     "as_metric",

@@ -7,7 +7,9 @@ import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import takewhile
+from types import MethodType
 from typing import Any, ClassVar, cast
 
 from opik_eval.concurrency import run_sync
@@ -105,7 +107,9 @@ class BaseMetric:
 
     def score_arguments(self) -> Arguments:
         """Return the arguments of what the metric implements."""
-        return arguments_of(implementation_of(self))
+        method = implementation_of(self)
+        function = getattr(method, "__func__", None)
+        return arguments_of(method) if function is None else _arguments_of_method(function)
 
 
 @dataclass(kw_only=True)
@@ -212,6 +216,11 @@ def arguments_of(function: Callable[..., object]) -> Arguments:
         positional_only=tuple(positional_only),
         takes_all=takes_all,
     )
+
+
+@lru_cache(maxsize=512)
+def _arguments_of_method(function: Callable[..., object]) -> Arguments:
+    return arguments_of(MethodType(function, object()))
 
 
 def implementation_of(metric: BaseMetric) -> Callable[..., object]:

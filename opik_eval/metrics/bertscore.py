@@ -38,6 +38,11 @@ class BERTScore(DataclassMetric):
             possible.
         device: Such as ``cpu`` or ``cuda``; chosen by bert-score if absent.
         num_layers: Layer whose vectors are compared; bert-score's choice for the model if absent.
+        batch_size: Texts that go through the model at once.
+        nthreads: Threads of bert-score's bookkeeping.
+        use_fast_tokenizer: Use the tokenizer written in Rust, where the model has one.
+        baseline_path: File with the baseline of the model, if not bert-score's own. (Opik also
+            hands on ``idf``, which is undefined for a single reference: all weights are 0.)
 
     Source: Zhang et al. 2020, "BERTScore: Evaluating Text Generation with BERT".
 
@@ -57,6 +62,10 @@ class BERTScore(DataclassMetric):
     rescale_with_baseline: bool = False
     device: str | None = None
     num_layers: int | None = None
+    batch_size: int = 64
+    nthreads: int = 4
+    use_fast_tokenizer: bool = False
+    baseline_path: str | None = None
     name: str = field(default="bertscore_metric", kw_only=True)
 
     def score(self, output: str, reference: str | Sequence[str], **_ignored: object) -> ScoreResult:
@@ -96,7 +105,10 @@ class BERTScore(DataclassMetric):
             "lang": self.lang,
             "device": self.device,
             "rescale_with_baseline": self.rescale_with_baseline,
-            "baseline_path": self._baseline(package),
+            "baseline_path": self.baseline_path or self._baseline(package),
+            "batch_size": self.batch_size,
+            "nthreads": self.nthreads,
+            "use_fast_tokenizer": self.use_fast_tokenizer,
         }
         return _loaded(package, tuple(options.items()))
 

@@ -12,7 +12,7 @@ from typing import ClassVar, NamedTuple
 from opik_eval.errors import MetricError
 from opik_eval.metrics.arguments import require_value
 from opik_eval.metrics.base import DataclassMetric, ScoreResult
-from opik_eval.metrics.words import contains_phrase, ngrams, phrase_form, words
+from opik_eval.metrics.words import first_phrase, phrase_form, words
 
 FALLBACK_PHRASES = (
     "as an ai",
@@ -151,14 +151,15 @@ class ConversationDegenerationMetric(DataclassMetric):
         return {**factors, "degeneration_score": math.fsum(factors.values()) / len(factors)}
 
     def _repetition(self, tokens: list[str]) -> float:
-        runs = ngrams(tokens, self.ngram_size)
-        repeated = sum(count for count in runs.values() if count > 1)
-        return repeated / runs.total() if runs else 0.0
+        size = self.ngram_size
+        runs = list(zip(*(tokens[start:] for start in range(size)), strict=False))
+        if len({*runs}) == len(runs):
+            return 0.0
+        return sum([count for count in Counter(runs).values() if count > 1]) / len(runs)
 
     def _evades(self, reply: str) -> bool:
         phrases = FALLBACK_PHRASES if self.fallback_phrases is None else self.fallback_phrases
-        plain = phrase_form(reply)
-        return any(contains_phrase(plain, phrase_form(phrase)) for phrase in phrases)
+        return first_phrase(phrase_form(reply), phrases) is not None
 
 
 @dataclass
@@ -255,9 +256,10 @@ def _unevenness(tokens: list[str]) -> float:
         return float(len(tokens) != 1)
     if len({*counts.values()}) == 1:
         return 0.0  # exactly
-    shares = [count / len(tokens) for count in counts.values()]
-    entropy = -math.fsum(share * math.log(share) for share in shares)
-    return max(0.0, 1 - entropy / math.log(len(counts)))
+    total, log = len(tokens), math.log
+    # The terms of counts that occur often are computed once.
+    terms = [times * n * log(n / total) for n, times in Counter(counts.values()).items()]
+    return max(0.0, 1 + math.fsum(terms) / total / log(len(counts)))
 
 
 def _statements(text: str) -> str:

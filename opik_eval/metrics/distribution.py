@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
@@ -174,19 +174,18 @@ class KLDivergence(_Distribution):
         """
         answer = self._counts(output, "output", self.tokenizer)
         truth = self._counts(reference, "reference", self.tokenizer)
-        vocabulary = answer.keys() | truth.keys()
-        p, q = (self._smoothed(counts, vocabulary) for counts in (answer, truth))
+        vocabulary = list({**answer, **truth})
+        p, q = self._smoothed(answer, vocabulary), self._smoothed(truth, vocabulary)
         directions = {"pq": [(p, q)], "qp": [(q, p)], "avg": [(p, q), (q, p)]}[self.direction]
-        total = math.fsum(_kullback_leibler(one, other) for one, other in directions)
+        total = math.fsum([_kullback_leibler(one, other) for one, other in directions])
         return ScoreResult(self.name, total / len(directions))
 
-    def _smoothed(
-        self, counts: _Frequencies, vocabulary: set[str | None]
-    ) -> dict[str | None, float]:
-        total = sum(counts.values()) if self.normalize else 1
-        raised = {word: counts.get(word, 0) / total + self.smoothing for word in vocabulary}
-        mass = math.fsum(raised.values()) if self.normalize else 1.0
-        return {word: value / mass for word, value in raised.items()}
+    def _smoothed(self, counts: _Frequencies, vocabulary: Sequence[str | None]) -> list[float]:
+        if not self.normalize:
+            return [counts.get(word, 0) + self.smoothing for word in vocabulary]
+        total = sum(counts.values())
+        mass = 1 + self.smoothing * len(vocabulary)
+        return [(counts.get(word, 0) / total + self.smoothing) / mass for word in vocabulary]
 
 
 def jensen_shannon(p: _Frequencies, q: _Frequencies) -> float:
@@ -205,8 +204,9 @@ def jensen_shannon(p: _Frequencies, q: _Frequencies) -> float:
     return min(1.0, max(0.0, math.fsum(terms) / 2))
 
 
-def _kullback_leibler(p: Mapping[str | None, float], q: Mapping[str | None, float]) -> float:
-    return max(0.0, math.fsum(v * math.log(v / q[w]) - v + q[w] for w, v in p.items()))
+def _kullback_leibler(p: Sequence[float], q: Sequence[float]) -> float:
+    log = math.log
+    return max(0.0, math.fsum([a * log(a / b) - a + b for a, b in zip(p, q, strict=True)]))
 
 
 __all__ = ["JSDistance", "JSDivergence", "KLDivergence", "jensen_shannon"]

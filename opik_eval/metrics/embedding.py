@@ -6,6 +6,8 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
+from importlib import import_module
 from inspect import isawaitable, iscoroutinefunction
 from typing import ClassVar, cast
 
@@ -49,12 +51,13 @@ class EmbeddingSimilarity(DataclassMetric):
     texts are far above 0 with many models; compare scores of one model only.
 
     Args:
-        function: Takes a list of texts and returns a vector for each; may be a coroutine function.
-            ``opik_eval.models.embedding_function("openai/text-embedding-3-small")`` makes one for
-            any provider. Others run in a thread.
+        function: Name of a model, called through litellm unless it is served by
+            ``opik_eval.models`` itself; or a function that takes a list of texts and returns a
+            vector for each. It may be a coroutine function, such as those of
+            ``opik_eval.models.embedding_function``, which has more options; others run in a thread.
 
     Raises:
-        MetricError: ``function`` is none.
+        MetricError: ``function`` is neither.
 
     Example:
         >>> def letters(texts):
@@ -65,16 +68,16 @@ class EmbeddingSimilarity(DataclassMetric):
 
     value_range: ClassVar[tuple[float, float]] = (-1.0, 1.0)
 
-    function: EmbeddingFunction
+    function: EmbeddingFunction | str = "openai/text-embedding-3-small"
     name: str = field(default="embedding_similarity_metric", kw_only=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not callable(self.function):
+        if not callable(self.function) and not isinstance(self.function, str):
             raise MetricError(
                 f"metric {self.name!r} needs a function that embeds texts, not {self.function!r}",
-                remedy="give opik_eval.models.embedding_function('provider/model'), or a function "
-                "of a list of texts that returns a list of vectors",
+                remedy="give the name of a model ('provider/model'), or a function of a list of "
+                "texts that returns a list of vectors",
             )
 
     async def ascore(
@@ -98,7 +101,7 @@ class EmbeddingSimilarity(DataclassMetric):
         return ScoreResult(self.name, max(cosines))
 
     async def _embed(self, texts: list[str]) -> Vectors:
-        function = self.function
+        function = _named(self.function) if isinstance(self.function, str) else self.function
         if iscoroutinefunction(function) or iscoroutinefunction(type(function).__call__):
             made: object = function(texts)
         else:
@@ -111,6 +114,13 @@ class EmbeddingSimilarity(DataclassMetric):
                 remedy="it must return one vector for each text, in their order",
             )
         return vectors
+
+
+@lru_cache(maxsize=64)
+def _named(model: str) -> EmbeddingFunction:
+    # Models are no layer below metrics: they are loaded by name, only when asked for.
+    made = import_module("opik_eval.models").embedding_function(model)
+    return cast("EmbeddingFunction", made)
 
 
 __all__ = ["EmbeddingFunction", "EmbeddingSimilarity", "cosine_similarity"]

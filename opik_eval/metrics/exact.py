@@ -145,11 +145,12 @@ class RegexMatch(DataclassMetric):
 
     regex: str | re.Pattern[str]
     name: str = field(default="regex_match_metric", kw_only=True)
+    _pattern: re.Pattern[str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         try:
-            re.compile(self.regex)
+            self._pattern = re.compile(self.regex)
         except (re.error, TypeError) as error:
             raise MetricError(
                 f"metric {self.name!r}: {self.regex!r} is not a regular expression: {error}",
@@ -162,7 +163,7 @@ class RegexMatch(DataclassMetric):
         Raises:
             MetricError: ``output`` is no text.
         """
-        found = re.search(self.regex, require_text(output, "output", metric=self.name))
+        found = self._pattern.search(require_text(output, "output", metric=self.name))
         return ScoreResult(self.name, float(found is not None))
 
 

@@ -98,6 +98,7 @@ class LanguageAdherenceMetric(DataclassMetric):
         return _langid(load_extra("py3langid.langid", extra="language", metric=self.name))
 
 
+@lru_cache(maxsize=256)
 def _code(language: str) -> str:
     return language.strip().lower().replace("_", "-").partition("-")[0]
 

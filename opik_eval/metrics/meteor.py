@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from itertools import pairwise
 from operator import itemgetter
 from typing import ClassVar
@@ -12,7 +11,6 @@ from typing import ClassVar
 from opik_eval.errors import MetricError
 from opik_eval.metrics.arguments import require_text, require_texts
 from opik_eval.metrics.base import DataclassMetric, ScoreResult
-from opik_eval.metrics.extras import load_extra
 from opik_eval.metrics.porter import stem
 from opik_eval.metrics.words import lowercase_split
 
@@ -32,7 +30,7 @@ class METEOR(DataclassMetric):
     of the word, where NLTK asks for synonyms of its stem.
 
     Nothing is downloaded, so unlike Opik's there are no synonyms unless you say where from:
-    ``METEOR(synonyms=wordnet_synonyms)``, or a function of your own.
+    ``METEOR(synonyms=WordNet())`` where WordNet is installed, or a function of your own.
 
     Args:
         meteor_fn: A function of the references and the output to use instead.
@@ -137,26 +135,4 @@ def _align(
     return pairs
 
 
-@lru_cache(maxsize=65536)
-def wordnet_synonyms(word: str) -> frozenset[str]:
-    """Return WordNet's synonyms of an English word, from data that is on this machine already.
-
-    Needs the extra ``wordnet`` and NLTK's corpus ``wordnet``. Words of several parts are left out.
-
-    Raises:
-        MetricError: NLTK or the corpus is missing.
-    """
-    corpus = load_extra("nltk.corpus", extra="wordnet", metric="meteor_metric")
-    try:
-        synsets = corpus.wordnet.synsets(word)
-    except (LookupError, OSError) as error:
-        raise MetricError(
-            "METEOR was asked for WordNet's synonyms, but NLTK finds no WordNet on this machine",
-            remedy="fetch it once with `python -m nltk.downloader wordnet`, or leave out "
-            "synonyms=wordnet_synonyms",
-        ) from error
-    names = (name for synset in synsets for name in synset.lemma_names())
-    return frozenset(name for name in names if "_" not in name)
-
-
-__all__ = ["METEOR", "Synonyms", "wordnet_synonyms"]
+__all__ = ["METEOR", "Synonyms"]

@@ -150,9 +150,15 @@ def parse_json(text: str | bytes) -> object:
         ValueError: ``text`` is not JSON, or nested too deeply to be read.
     """
     try:
-        return cast("object", json.loads(text, parse_constant=_refuse, parse_int=_integer))
+        return cast("object", _decoder.decode(_decoded(text)))
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
+
+
+def _decoded(text: str | bytes) -> str:
+    if isinstance(text, bytes):
+        return text.decode(json.detect_encoding(text), "surrogatepass")
+    return text
 
 
 def _refuse(name: str) -> object:
@@ -162,6 +168,10 @@ def _refuse(name: str) -> object:
 def _integer(digits: str) -> int | Decimal:
     # Python refuses to convert very long digit strings to int; JSON knows no such limit.
     return int(digits) if len(digits) <= _MAX_INT_DIGITS else Decimal(digits)
+
+
+# Made once, since json.loads would make another for every text.
+_decoder = json.JSONDecoder(parse_constant=_refuse, parse_int=_integer)
 
 
 __all__ = ["IsJson", "JsonSchema", "parse_json"]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from functools import cache
+from typing import ClassVar, Literal, cast
 
 from opik_eval.metrics.arguments import require_choice, require_text
 from opik_eval.metrics.base import DataclassMetric, ScoreResult
@@ -49,16 +51,20 @@ class LevenshteinRatio(DataclassMetric):
         Raises:
             MetricError: One of them is missing or no text.
         """
-        from rapidfuzz.distance import Indel, Levenshtein
+        one = self._fold(require_text(output, "output", metric=self.name))
+        other = self._fold(require_text(reference, "reference", metric=self.name))
+        return ScoreResult(self.name, float(_similarity(self.edits)(one, other)))
 
-        one, other = (
-            fold(
-                require_text(value, argument, metric=self.name), case_sensitive=self.case_sensitive
-            )
-            for argument, value in (("output", output), ("reference", reference))
-        )
-        distance = Indel if self.edits == "indel" else Levenshtein
-        return ScoreResult(self.name, float(distance.normalized_similarity(one, other)))
+    def _fold(self, text: str) -> str:
+        return fold(text, case_sensitive=self.case_sensitive)
+
+
+@cache
+def _similarity(edits: Literal["indel", "levenshtein"]) -> Callable[[str, str], float]:
+    from rapidfuzz.distance import Indel, Levenshtein
+
+    kind = Indel if edits == "indel" else Levenshtein
+    return cast("Callable[[str, str], float]", kind.normalized_similarity)
 
 
 __all__ = ["LevenshteinRatio"]

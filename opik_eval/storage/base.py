@@ -36,6 +36,7 @@ from opik_eval.records import (
     Dataset,
     DatasetItem,
     DatasetVersion,
+    Document,
     Experiment,
     ExperimentItem,
     FeedbackScore,
@@ -211,6 +212,8 @@ class DatasetStore(Protocol):
         skip_known: bool = False,
         change_description: str | None = None,
         changed_at: datetime | None = None,
+        group_id: str | None = None,
+        base_version: int | None = None,
     ) -> DatasetVersion | None:
         """Apply one logical change to a dataset's items; all of it or nothing.
 
@@ -221,11 +224,15 @@ class DatasetStore(Protocol):
         one.
         ``opik_eval.storage.items.plan_change`` is this rule in full.
 
+        A change that comes in several calls gives all of them one ``group_id``: while the latest
+        version is of that group, a call extends it instead of making the next one.
+
         Returns:
-            The new version, or ``None`` if nothing changed.
+            The new or extended version, or ``None`` if nothing changed.
 
         Raises:
             NotFoundError: There is no such dataset.
+            ConflictError: The number of the latest version (0 = none yet) is not ``base_version``.
         """
         ...
 
@@ -330,6 +337,34 @@ class CacheStore(Protocol):
 
     def write_cached(self, key: str, value: bytes) -> None:
         """Store a value durably; writing a key again replaces its value."""
+        ...
+
+
+@runtime_checkable
+class DocumentStore(Protocol):
+    """Documents: JSON objects by kind and id. Not part of ``Storage``, nor of an export.
+
+    Backends in memory, in files and in databases have it; the one over HTTP has not.
+    """
+
+    def put_documents(self, documents: Iterable[Document]) -> None:
+        """Upsert documents: all of them or none, durable on return.
+
+        Of two writes of one (kind, id) the one with the newer ``last_updated_at`` replaces the
+        whole of the other; one without counts as written when it arrives.
+        """
+        ...
+
+    def find_document(self, kind: str, document_id: str) -> Document | None:
+        """Return the document of that kind and id."""
+        ...
+
+    def list_documents(self, kind: str, *, name: str | None = None) -> Iterator[Document]:
+        """Yield the documents of a kind by id, those of exactly that name if one is given."""
+        ...
+
+    def delete_documents(self, kind: str, document_ids: Sequence[str]) -> None:
+        """Delete documents of a kind. Unknown ids are no error."""
         ...
 
 

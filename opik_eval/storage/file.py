@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
 from typing_extensions import override
 
-from opik_eval.storage.base import FlushReport, Storage, Writable
-from opik_eval.storage.file_datasets import FileDatasets
-from opik_eval.storage.file_runs import FileCache, FileExperiments, FileOptimizations, FilePrompts
-from opik_eval.storage.file_store import FileStore
-from opik_eval.storage.file_traces import FileTraces
+from opik_eval.storage.attachments import BlobStore
+from opik_eval.storage.file_connections import Connections
+from opik_eval.storage.file_database import SqliteDatabase
+from opik_eval.storage.file_garbage import collect_garbage
+from opik_eval.storage.sql_storage import SqlStorage
+from opik_eval.storage.sql_store import SqlStore
+from opik_eval.storage.sql_tables import Payloads
 
 
-class FileStorage(
-    FileTraces,
-    FileDatasets,
-    FileExperiments,
-    FilePrompts,
-    FileOptimizations,
-    FileCache,
-    Storage,
-):
+class FileStorage(SqlStorage):
     """A storage in one SQLite file, safe for many threads and several processes.
 
     A list is a snapshot taken when it is called: what is written while it is read neither shows in
@@ -62,28 +55,32 @@ class FileStorage(
         payload_limit_bytes: int = 65_536,
         write_ahead: bool = True,
     ) -> None:
-        self._store = FileStore(
-            path.absolute(),
-            busy_timeout_seconds=busy_timeout_seconds,
-            payload_limit_bytes=payload_limit_bytes,
-            write_ahead=write_ahead,
+        whole = path.absolute()
+        blobs = BlobStore(whole.with_name(whole.name + ".blobs"))
+        self._connections = Connections(
+            whole, blobs, busy_timeout_seconds=busy_timeout_seconds, write_ahead=write_ahead
         )
-        self._location = f"file:{path}"
-
-    @property
-    @override
-    def location(self) -> str:
-        return self._location
+        database = SqliteDatabase(self._connections)
+        super().__init__(
+            SqlStore(database, blobs, Payloads(blobs, payload_limit_bytes)), f"file:{path}"
+        )
 
     @override
-    def write(self, records: Iterable[Writable]) -> None:
-        self._store.writer.write(records)
+    def collect_garbage(self) -> int:
+        return collect_garbage(self._store.database, self._connections.blobs)
 
-    @override
-    def flush(self, timeout_seconds: float | None = None) -> FlushReport:
-        self._store.database.check_open()
-        return FlushReport(delivered=self._store.writer.written)
+    def copy_to(self, path: Path) -> None:
+        """Copy the file and what lies beside it while others read and write it.
+
+        Args:
+            path: The copy; the file must not exist.
+
+        Raises:
+            UnavailableError: It cannot be written.
+        """
+        self._connections.copy_to(path)
+        self._connections.blobs.copy_to(path.with_name(path.name + ".blobs"))
 
     @override
     def close(self) -> None:
-        self._store.database.connections.close()
+        self._connections.close()

@@ -16,8 +16,8 @@ from urllib.parse import quote
 from opik_eval.errors import UnavailableError
 from opik_eval.storage.attachments import BlobStore, os_failure
 from opik_eval.storage.file_errors import closed, explained
+from opik_eval.storage.file_functions import register_functions
 from opik_eval.storage.schema import is_current, migrate
-from opik_eval.storage.sql_functions import register_functions
 
 _RETRY_SECONDS = 0.02
 _PAGE_BYTES = 8_192
@@ -58,7 +58,7 @@ class Connections:
         self, path: Path, blobs: BlobStore, *, busy_timeout_seconds: float, write_ahead: bool
     ) -> None:
         self.path = path
-        self._blobs = blobs
+        self.blobs = blobs
         self.is_closed = False
         self._busy_timeout_seconds = busy_timeout_seconds
         self._mode = "mode=rwc"
@@ -108,6 +108,16 @@ class Connections:
         if self._writer is None:
             self._writer = self._open(_WRITER_CACHE_KIB)
         return self._writer
+
+    def copy_to(self, path: Path) -> None:
+        """Copy the file as it is at some moment of this call; writers go on meanwhile."""
+        _create_folder(path)
+        connection, generation = self.lease(), self.generation
+        try:
+            with explained(path), closing(sqlite3.connect(path)) as copy:
+                connection.backup(copy)
+        finally:
+            self.give_back(connection, generation)
 
     def close(self) -> None:
         """Close all connections; those that are leased follow when they are handed back."""
@@ -161,7 +171,7 @@ class Connections:
         except sqlite3.Error:
             connection.close()
             raise
-        register_functions(connection, self._blobs)
+        register_functions(connection, self.blobs)
         return connection
 
     def _prepare(self, journal: str) -> bool:

@@ -8,22 +8,34 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
+
+from typing_extensions import override
 
 from opik_eval.errors import UnavailableError
 from opik_eval.storage.file_connections import Connections
+from opik_eval.storage.file_dialect import SqliteDialect, bindable, matching
 from opik_eval.storage.file_errors import closed, explained
-from opik_eval.storage.file_tables import Row, bindable
+from opik_eval.storage.sql_dialect import (
+    ROWS_AT_ONCE,
+    Database,
+    Row,
+    TableShape,
+    Transaction,
+)
 
 T = TypeVar("T")
 
 _PAGE_ROWS = 500
+_RARE_ROWS = 10_000
+"""Up to so many rows are looked up by an index; where there are more, the newest come soon."""
 
 
-class Database:
+class SqliteDatabase(Database):
     """An SQLite file that many threads and several processes may use at once.
 
     Writes run one after the other; each read has a connection of its own for as long as it lasts.
@@ -34,6 +46,8 @@ class Database:
 
     def __init__(self, connections: Connections) -> None:
         self.connections = connections
+        self.dialect = SqliteDialect()
+        self.gives_room_back = True
 
     @property
     def path(self) -> Path:
@@ -41,21 +55,18 @@ class Database:
         return self.connections.path
 
     @property
+    @override
     def state_lock(self) -> threading.Lock:
         """A lock for counters and clocks; a forked child has a new one."""
         return self.connections.state_lock
 
+    @override
     def check_open(self) -> None:
-        """Check that the storage was not closed.
-
-        Raises:
-            UnavailableError: It was.
-        """
         if self.connections.is_closed:
             raise closed(self.path)
 
+    @override
     def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[Row]:
-        """Return all rows of a short query."""
         connection, generation = self.connections.lease(), self.connections.generation
         try:
             with explained(self.path):
@@ -63,6 +74,7 @@ class Database:
         finally:
             self.connections.give_back(connection, generation)
 
+    @override
     def stream(
         self, sql: str, parameters: Sequence[object], decode: Callable[[Row], T]
     ) -> Iterator[T]:
@@ -74,6 +86,28 @@ class Database:
         read would block every writer, the consumer of this iterator among them.
         """
         return _Stream(self.connections, sql, [*map(bindable, parameters)], decode)
+
+    @override
+    def transact(self, work: Callable[[Transaction], T]) -> T:
+        with self.transaction() as connection:
+            return work(SqliteTransaction(connection))
+
+    @override
+    def are_rare(self, table: str, terms: Sequence[int]) -> bool:
+        ((count,),) = self.rows(
+            f"SELECT count(*) FROM (SELECT rowid FROM {table}_terms "
+            f"WHERE {table}_terms MATCH ? LIMIT {_RARE_ROWS + 1})",
+            [matching(terms)],
+        )
+        return bool(count <= _RARE_ROWS)
+
+    @override
+    def size_bytes(self) -> int:
+        ((used, page),) = self.rows(
+            "SELECT p.page_count - f.freelist_count, s.page_size FROM pragma_page_count p, "
+            "pragma_freelist_count f, pragma_page_size s"
+        )
+        return int(used * page) + self.connections.blobs.size_bytes()
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -88,6 +122,84 @@ class Database:
                 if connection.in_transaction:  # a full disk makes SQLite roll back by itself
                     connection.execute("ROLLBACK")
                 raise
+
+
+class SqliteTransaction(Transaction):
+    """Statements on the writing connection, inside its transaction."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    @override
+    def lock(self, name: str) -> None:
+        """Do nothing: there is one transaction at a time."""
+
+    @override
+    def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[Row]:
+        return self._connection.execute(sql, [*map(bindable, parameters)]).fetchall()
+
+    @override
+    def run(self, sql: str, parameters: Sequence[object] = ()) -> None:
+        self._connection.execute(sql, [*map(bindable, parameters)])
+
+    @override
+    def run_many(self, sql: str, parameters: Iterable[Sequence[object]]) -> None:
+        self._connection.executemany(sql, [[*map(bindable, values)] for values in parameters])
+
+    @override
+    def insert(self, table: TableShape, rows: Sequence[Row]) -> None:
+        self._connection.executemany(table.statements.insert, rows)
+
+    @override
+    def insert_new(self, table: TableShape, rows: Mapping[Any, Row]) -> dict[Any, Row]:
+        if "metadata_terms" in table.columns:
+            inserted = self._insert_indexed(table, rows)
+        else:
+            inserted = self._insert_new(table, [*rows.values()])
+        if inserted == len(rows):
+            return {}
+        select = f"{table.statements.select} WHERE {table.statements.by_key}"
+        return {
+            key: self._connection.execute(
+                select, key if isinstance(key, tuple) else (key,)
+            ).fetchone()
+            for key in rows
+        }
+
+    def _insert_new(self, table: TableShape, rows: Sequence[Row]) -> int:
+        """Insert the rows whose key is not there yet, and return their number.
+
+        Many rows make one statement. While it runs, other threads have the interpreter; after every
+        single row they would have to be asked to give it back.
+        """
+        most = self._connection.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER)
+        has_room = ROWS_AT_ONCE * len(table.columns) <= most  # since SQLite 3.32
+        whole, count = len(rows) - len(rows) % ROWS_AT_ONCE if has_room else 0, 0
+        for start in range(0, whole, ROWS_AT_ONCE):
+            values = [*chain.from_iterable(rows[start : start + ROWS_AT_ONCE])]
+            count += self._connection.execute(table.statements.insert_many_new, values).rowcount
+        rest = self._connection.executemany(table.statements.insert_new, rows[whole:])
+        return count + max(rest.rowcount, 0)
+
+    @override
+    def replace(self, table: TableShape, rows: Sequence[Row]) -> None:
+        self._connection.executemany(table.statements.replace, rows)
+
+    def _insert_indexed(self, table: TableShape, rows: Mapping[Any, Row]) -> int:
+        """Insert the rows of new keys, and their terms into the index; return their number."""
+        place = table.columns.index("metadata_terms")
+        have_terms = any(row[place] is not None for row in rows.values())
+        # New rows get greater numbers than all others.
+        last = self._connection.execute(f"SELECT max(row_number) FROM {table.name}").fetchone()[0]
+        inserted = self._insert_new(table, [*rows.values()])
+        if have_terms:
+            self._connection.execute(
+                f"INSERT INTO {table.name}_terms (rowid, metadata_terms) "
+                f"SELECT row_number, metadata_terms FROM {table.name} "
+                "WHERE row_number > ? AND metadata_terms IS NOT NULL",
+                (last or 0,),
+            )
+        return inserted
 
 
 class _Stream(Iterator[T], Generic[T]):

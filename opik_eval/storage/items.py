@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol
 
+from opik_eval.errors import ConflictError
 from opik_eval.ids import derived_id
 from opik_eval.records import DatasetItem, DatasetVersion
 from opik_eval.serialization import content_hash, dumps
@@ -105,22 +106,21 @@ def next_version(
     *,
     changed_at: datetime,
     change_description: str | None = None,
+    group_id: str | None = None,
 ) -> DatasetVersion:
     """Return the version that a change makes.
 
-    Its id follows from the version before and the change, so that the same history has the same ids
-    in every store.
+    Its id follows from the version before and the change, or from its group, so that the same
+    history has the same ids in every store.
     """
     number = 1 if previous is None else previous.number + 1
+    origin = "" if previous is None else previous.id
     return DatasetVersion(
         id=derived_id(
-            "dataset_version",
-            dataset_id,
-            str(number),
-            "" if previous is None else previous.id,
-            _fingerprint(change),
-            at=changed_at,
-        ),
+            "dataset_version", dataset_id, str(number), origin, _fingerprint(change), at=changed_at
+        )
+        if group_id is None
+        else _id_in_group(dataset_id, number, group_id, changed_at),
         dataset_id=dataset_id,
         number=number,
         name=f"v{number}",
@@ -133,6 +133,48 @@ def next_version(
         change_description=change_description,
         created_at=changed_at,
     )
+
+
+def is_of_group(version: DatasetVersion | None, group_id: str | None) -> bool:
+    """Return True if a version was made by a change of a group, so that more of it may follow."""
+    if version is None or group_id is None or version.created_at is None:
+        return False
+    expected = _id_in_group(version.dataset_id, version.number, group_id, version.created_at)
+    return version.id == expected
+
+
+def extended_version(
+    version: DatasetVersion, *, added: int, modified: int, deleted: int
+) -> DatasetVersion:
+    """Return a version after a further change of its group.
+
+    Args:
+        version: The version so far.
+        added: Items that are in it and not in the version before.
+        modified: Items that are in both with different content.
+        deleted: Items that are only in the version before.
+    """
+    before = version.items_total - version.items_added + version.items_deleted
+    counts = {"items_added": added, "items_modified": modified, "items_deleted": deleted}
+    return version.model_copy(update={**counts, "items_total": before + added - deleted})
+
+
+def check_base(dataset_id: str, latest: DatasetVersion | None, base_version: int | None) -> None:
+    """Check that a change starts from the latest version.
+
+    Raises:
+        ConflictError: It does not.
+    """
+    number = 0 if latest is None else latest.number
+    if base_version not in (None, number):
+        raise ConflictError(
+            f"dataset {dataset_id!r} is at version {number}, the change starts from {base_version}",
+            remedy="read the latest version and make the change again",
+        )
+
+
+def _id_in_group(dataset_id: str, number: int, group_id: str, changed_at: datetime) -> str:
+    return derived_id("dataset_version_of_group", dataset_id, str(number), group_id, at=changed_at)
 
 
 class _Overlay:
@@ -179,16 +221,16 @@ class _Overlay:
 
 
 def _over(before: DatasetItem | None, item: DatasetItem, changed_at: datetime) -> DatasetItem:
+    stamp = item.last_updated_at or changed_at
+    if before is None:
+        times = {"created_at": item.created_at or changed_at, "last_updated_at": stamp}
+        return item.model_copy(update={**times, "content_hash": item_hash(item)})
     named: Mapping[str, object] = {
         name: getattr(item, name)
         for name in item.model_fields_set
         if getattr(item, name) is not None and name != "content_hash"
     }
-    if before is None:
-        updated = item.model_copy(update={"created_at": item.created_at or changed_at})
-    else:
-        updated = before.model_copy(update={**named, "created_at": before.created_at})
-    stamp = item.last_updated_at or changed_at
+    updated = before.model_copy(update={**named, "created_at": before.created_at})
     return updated.model_copy(update={"content_hash": item_hash(updated), "last_updated_at": stamp})
 
 

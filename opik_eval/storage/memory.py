@@ -8,13 +8,22 @@ from typing_extensions import override
 
 from opik_eval.storage.base import FlushReport, Storage, Writable
 from opik_eval.storage.memory_datasets import MemoryDatasets
+from opik_eval.storage.memory_documents import MemoryDocuments
+from opik_eval.storage.memory_pages import MemoryPages
 from opik_eval.storage.memory_runs import MemoryExperiments, MemoryOptimizations, MemoryPrompts
 from opik_eval.storage.memory_state import MemoryState
-from opik_eval.storage.memory_traces import MemoryTraces
+from opik_eval.storage.memory_upkeep import MemoryUpkeep
 
 
 class MemoryStorage(
-    MemoryTraces, MemoryDatasets, MemoryExperiments, MemoryPrompts, MemoryOptimizations, Storage
+    MemoryPages,
+    MemoryDatasets,
+    MemoryExperiments,
+    MemoryPrompts,
+    MemoryOptimizations,
+    MemoryDocuments,
+    MemoryUpkeep,
+    Storage,
 ):
     """A storage that lives and dies with its process. Every object is a store of its own.
 

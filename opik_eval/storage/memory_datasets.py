@@ -11,7 +11,7 @@ from typing_extensions import override
 from opik_eval.errors import NotFoundError
 from opik_eval.records import Dataset, DatasetItem, DatasetVersion
 from opik_eval.storage.base import DatasetStore
-from opik_eval.storage.items import next_version, plan_change
+from opik_eval.storage.items import check_base, is_of_group, next_version, plan_change
 from opik_eval.storage.memory_items import MemoryItems
 from opik_eval.storage.memory_state import MemoryState
 from opik_eval.storage.merge import decode
@@ -49,25 +49,33 @@ class MemoryDatasets(DatasetStore):
         skip_known: bool = False,
         change_description: str | None = None,
         changed_at: datetime | None = None,
+        group_id: str | None = None,
+        base_version: int | None = None,
     ) -> DatasetVersion | None:
         upserts, deletes = list(upsert), delete if delete == "all" else list(delete)
         with self._state.locked():
             self._require(dataset_id)
             items = self._state.items.setdefault(dataset_id, MemoryItems())
+            latest = items.versions[-1] if items.versions else None
+            check_base(dataset_id, latest, base_version)
             at = changed_at or self._state.clock.next()
             change = plan_change(
                 items, upsert=upserts, delete=deletes, skip_known=skip_known, changed_at=at
             )
             if not change:
                 return None
+            if latest is not None and is_of_group(latest, group_id):
+                return items.extend(change, latest)
             version = next_version(
                 dataset_id,
-                items.versions[-1] if items.versions else None,
+                latest,
                 change,
                 changed_at=at,
                 change_description=change_description,
+                group_id=group_id,
             )
-            items.apply(change, version)
+            items.apply(change, version.number)
+            items.versions.append(version)
             return version
 
     @override

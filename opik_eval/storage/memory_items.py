@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from opik_eval.records import DatasetItem, DatasetVersion
-from opik_eval.storage.items import ItemChange
+from opik_eval.storage.items import ItemChange, extended_version
 from opik_eval.storage.merge import decode, encode
 
 
@@ -45,18 +45,37 @@ class MemoryItems:
         """Return the ids of the latest version."""
         return [item_id for item_id in self.history if self._current(item_id)]
 
-    def apply(self, change: ItemChange, version: DatasetVersion) -> None:
-        """Make the next version."""
+    def apply(self, change: ItemChange, number: int) -> None:
+        """Make the items of a version: the next one, or the latest one once more."""
         for item_id in (*change.deleted, *(item.id for item in change.modified)):
             interval = self.history[item_id][-1]
-            interval.end = version.number
+            interval.end = number
             self.hashes[interval.content_hash] -= 1
+            if interval.start == number:
+                self.history[item_id].pop()
         for item in (*change.added, *change.modified):
             content_hash = str(item.content_hash)
-            interval = _Interval(version.number, None, encode(item), content_hash)
+            interval = _Interval(number, None, encode(item), content_hash)
             self.history.setdefault(item.id, []).append(interval)
             self.hashes[content_hash] += 1
-        self.versions.append(version)
+        for item_id in change.deleted:
+            if not self.history[item_id]:  # it came and went in one version
+                del self.history[item_id]
+
+    def extend(self, change: ItemChange, latest: DatasetVersion) -> DatasetVersion:
+        """Make a change part of the latest version."""
+        number = latest.number
+        self.apply(change, number)
+        begun = {i for i, history in self.history.items() if history[-1].covers(number)}
+        kept = {i for i in begun if self.history[i][-1].start < number}
+        before = {i for i, history in self.history.items() if _is_in(history, number - 1)}
+        self.versions[-1] = extended_version(
+            latest,
+            added=len(begun - before),
+            modified=len((begun & before) - kept),
+            deleted=len(before - begun),
+        )
+        return self.versions[-1]
 
     def texts(self, version: int) -> list[bytes]:
         """Return the items of a version as JSON."""
@@ -66,3 +85,7 @@ class MemoryItems:
     def _current(self, item_id: str) -> _Interval | None:
         history = self.history.get(item_id)
         return history[-1] if history and history[-1].end is None else None
+
+
+def _is_in(history: list[_Interval], version: int) -> bool:
+    return any(interval.covers(version) for interval in history)

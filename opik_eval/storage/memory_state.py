@@ -11,6 +11,7 @@ from opik_eval.errors import ConfigError, ConflictError, UnavailableError
 from opik_eval.records import (
     Attachment,
     Dataset,
+    Document,
     Experiment,
     ExperimentItem,
     FeedbackScore,
@@ -55,6 +56,7 @@ class MemoryState:
         self.prompts = Table(Prompt, lambda v: str(v["name"]))
         self.prompt_versions = Table(PromptVersion, lambda v: str(v["prompt_id"]))
         self.optimizations = Table(Optimization)
+        self.documents = Table(Document, lambda v: str(v["kind"]))
         self.items: dict[str, MemoryItems] = {}
         self.attachments: dict[str, tuple[Attachment, bytes]] = {}
         self.cache: dict[str, bytes] = {}
@@ -67,7 +69,7 @@ class MemoryState:
         self._tables: Mapping[type[Record], Table[Record]] = {
             table.kind: cast("Table[Record]", table)
             for table in vars(self).values()
-            if isinstance(table, Table)
+            if isinstance(table, Table) and table is not self.documents
         }
 
     @contextmanager
@@ -104,6 +106,15 @@ class MemoryState:
                 self._tables[kind].put(key, state)
             self._implied |= named
             self.written += len(arrived)
+
+    def put_documents(self, documents: Iterable[Document]) -> None:
+        """Merge documents into their table; all of them or none."""
+        arrived = list(documents)
+        with self.locked():
+            for document in arrived:
+                key, state = key_of(document), merged(document, self.clock.next())
+                before = self.documents.state(key)
+                self.documents.put(key, state if before is None else merge(before, state))
 
     def _stage(self, records: Iterable[Record]) -> _Staged:
         staged: _Staged = {}

@@ -82,6 +82,10 @@ class Table(Generic[R]):
         """Return the keys in ascending order, of one group if it is given."""
         return sorted(self._rows if group is None else self._groups.get(group, ()))
 
+    def items(self) -> list[tuple[Key, Row]]:
+        """Return the rows with their keys."""
+        return list(self._rows.items())
+
     def snapshot(self, groups: Iterable[str] | None = None) -> list[Row]:
         """Return the rows in the order of their keys; of the given groups unless ``None``."""
         if groups is None:

@@ -5,8 +5,8 @@ it has none, its arrival. The merge of two states keeps, for each field, the val
 (time, canonical JSON of the value). That is a maximum over a total order, so merging is
 commutative, associative and idempotent, and any order of arrival of any number of partial writes
 ends in the same record. A field that is ``None``, or that the writer left at its default, says
-nothing and takes no part. A feedback score is one judgement and merges as a whole, by the greater
-(time, canonical JSON).
+nothing and takes no part. A feedback score is one judgement, a document one statement; they merge
+as a whole, by the greater (time, canonical JSON).
 
 Most records are written once, or completed by a write that names all their fields; then one time
 says it all. Only the fields that are older than the newest write have a time of their own.
@@ -21,12 +21,12 @@ from typing import Generic, TypeVar, cast
 
 from opik_eval.config import DEFAULT_PROJECT
 from opik_eval.ids import derived_id
-from opik_eval.records import FeedbackScore, Project, Record, utc_now
+from opik_eval.records import Document, FeedbackScore, Project, Record, utc_now
 from opik_eval.serialization import dumps, loads
 
 R = TypeVar("R", bound=Record)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_WHOLE = (FeedbackScore,)
+_WHOLE = (FeedbackScore, Document)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +126,8 @@ def key_of(record: Record) -> tuple[str, ...]:
     if isinstance(record, FeedbackScore):
         project = project_key(record.project_name) if record.entity_type == "thread" else ""
         return (record.entity_type, record.entity_id, record.name, record.author or "", project)
+    if isinstance(record, Document):
+        return (record.kind, record.id)
     return (cast("str", record.id),)  # type: ignore[attr-defined]
 
 

@@ -1,17 +1,22 @@
-"""Tables of the SQLite file, their versions and the way from one version to the next.
+"""The tables of the databases, and how an SQLite file says which version of them it has.
+
+The statements are written once, for SQLite and PostgreSQL (``sqlite_statements``,
+``postgres_statements``). A fresh database gets them directly; an older one is brought here step by
+step by ``opik_eval.storage.migrations``, and tests hold that both ways end in the same tables.
 
 A file says what it is in its header: ``application_id`` marks it as ours, ``user_version`` is the
-number of the last migration that was applied. Migrations only go forward; each is frozen once it is
-released, and a change to the tables is a new one at the end of ``MIGRATIONS``.
+version of its tables.
 
 Columns carry the names of the records' fields. Times are microseconds since 1970 in UTC, structured
-values are JSON text; a BLOB in such a column is the SHA-256 of a payload that lies beside the file.
-``*_key`` columns hold what names are compared by. ``written_at`` and ``older`` are the times of the
-fields for ``opik_eval.storage.merge``; ``older`` is NULL while all fields are of one time.
+values are JSON text; in SQLite a BLOB in such a column is the SHA-256 of a payload that lies beside
+the file. ``*_key`` columns hold what names are compared by. ``written_at`` and ``older`` are the
+times of the fields for ``opik_eval.storage.merge``; ``older`` is NULL while all fields are of one
+time. ``metadata_terms`` are what metadata are found by (``metadata_terms``).
 """
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from pathlib import Path
 
@@ -20,23 +25,28 @@ from opik_eval.errors import SchemaVersionError, StorageError
 APPLICATION_ID = 0x0B1CE7A1
 """What ``PRAGMA application_id`` says in a file of this package."""
 
-_VERSION_1 = (
+SCHEMA_VERSION = 2
+"""Version of the tables that this package reads and writes."""
+
+_TABLES = (
     """CREATE TABLE projects (
         project_key TEXT NOT NULL PRIMARY KEY, id TEXT NOT NULL, name TEXT NOT NULL,
         description TEXT, created_at INTEGER, last_updated_at INTEGER,
         written_at INTEGER NOT NULL, older TEXT)""",
-    """CREATE TABLE traces (
-        id TEXT NOT NULL PRIMARY KEY, project_name TEXT, project_key TEXT NOT NULL, name TEXT,
-        start_time INTEGER, end_time INTEGER, input TEXT, output TEXT, metadata TEXT, tags TEXT,
-        error_info TEXT, thread_id TEXT, ttft_seconds REAL, source TEXT, environment TEXT,
+    """CREATE TABLE traces ({row_number}
+        id TEXT NOT NULL UNIQUE, project_name TEXT, project_key TEXT NOT NULL, name TEXT,
+        start_time INTEGER, end_time INTEGER, input TEXT, output TEXT, metadata TEXT,
+        metadata_terms {terms}, tags TEXT, error_info TEXT, thread_id TEXT, ttft_seconds REAL,
+        source TEXT, environment TEXT,
         last_updated_at INTEGER, written_at INTEGER NOT NULL, older TEXT)""",
     "CREATE INDEX traces_by_project ON traces (project_key, id)",
     """CREATE INDEX traces_by_thread ON traces (project_key, thread_id, id)
         WHERE thread_id IS NOT NULL""",
-    """CREATE TABLE spans (
-        id TEXT NOT NULL PRIMARY KEY, trace_id TEXT NOT NULL, parent_span_id TEXT,
+    """CREATE TABLE spans ({row_number}
+        id TEXT NOT NULL UNIQUE, trace_id TEXT NOT NULL, parent_span_id TEXT,
         project_name TEXT, project_key TEXT NOT NULL, name TEXT, type TEXT, start_time INTEGER,
-        end_time INTEGER, input TEXT, output TEXT, metadata TEXT, tags TEXT, model TEXT,
+        end_time INTEGER, input TEXT, output TEXT, metadata TEXT, metadata_terms {terms},
+        tags TEXT, model TEXT,
         provider TEXT, usage TEXT, cost_usd REAL, error_info TEXT, ttft_seconds REAL, source TEXT,
         environment TEXT, last_updated_at INTEGER, written_at INTEGER NOT NULL, older TEXT)""",
     "CREATE INDEX spans_by_trace ON spans (trace_id)",
@@ -45,7 +55,7 @@ _VERSION_1 = (
         author_key TEXT NOT NULL, project_key TEXT NOT NULL, value REAL NOT NULL,
         category_name TEXT, reason TEXT, source TEXT, author TEXT, project_name TEXT,
         last_updated_at INTEGER, written_at INTEGER NOT NULL, older TEXT,
-        PRIMARY KEY (entity_type, entity_id, name, author_key, project_key)) WITHOUT ROWID""",
+        PRIMARY KEY (entity_type, entity_id, name, author_key, project_key)) {compact}""",
     """CREATE TABLE attachments (
         id TEXT NOT NULL PRIMARY KEY, entity_type TEXT NOT NULL, entity_id TEXT NOT NULL,
         file_name TEXT NOT NULL, mime_type TEXT NOT NULL, sha256 TEXT NOT NULL,
@@ -86,9 +96,12 @@ _VERSION_1 = (
         output TEXT, error_info TEXT, scores TEXT, failed_scores TEXT, task_seconds REAL,
         scoring_seconds REAL, usage TEXT, cost_usd REAL, unpriced_calls INTEGER,
         created_at INTEGER, last_updated_at INTEGER, written_at INTEGER NOT NULL, older TEXT)""",
-    "CREATE INDEX experiment_items_by_experiment ON experiment_items (experiment_id, id, trace_id)",
-    """CREATE INDEX experiment_items_failed ON experiment_items (experiment_id, failed_scores)
-        WHERE failed_scores IS NOT NULL""",
+    "CREATE INDEX experiment_items_by_experiment ON experiment_items (experiment_id, id)",
+    "CREATE INDEX experiment_items_by_trace ON experiment_items (trace_id)",
+    """CREATE TABLE score_totals (
+        experiment_id TEXT NOT NULL, name TEXT NOT NULL, items INTEGER NOT NULL,
+        total TEXT NOT NULL, failed INTEGER NOT NULL,
+        PRIMARY KEY (experiment_id, name)) {compact}""",
     """CREATE TABLE prompts (
         id TEXT NOT NULL PRIMARY KEY, name TEXT NOT NULL, description TEXT,
         project_name TEXT, tags TEXT, template_structure TEXT, created_at INTEGER,
@@ -105,13 +118,71 @@ _VERSION_1 = (
         project_name TEXT, status TEXT, metadata TEXT, created_at INTEGER,
         last_updated_at INTEGER, written_at INTEGER NOT NULL, older TEXT)""",
     "CREATE TABLE cache (key TEXT NOT NULL PRIMARY KEY, value BLOB NOT NULL)",
+    """CREATE TABLE documents (
+        kind TEXT NOT NULL, id TEXT NOT NULL, name TEXT, body TEXT NOT NULL, created_at INTEGER,
+        last_updated_at INTEGER, written_at INTEGER NOT NULL, older TEXT,
+        PRIMARY KEY (kind, id))""",
+    "CREATE INDEX documents_by_name ON documents (kind, name, id)",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1,)
-"""Statements that lead from version n to n + 1, n being the place in this tuple."""
+# The index of SQLite over the terms follows updates and deletes by itself. Inserts are left to the
+# writer, because a trigger on them would make all of them half as fast.
+_TERMS_OF = """
+CREATE VIRTUAL TABLE {table}_terms USING fts5 (metadata_terms, content = '{table}',
+    content_rowid = 'row_number', detail = none, columnsize = 0, tokenize = 'ascii');
+CREATE TRIGGER {table}_terms_delete AFTER DELETE ON {table}
+WHEN old.metadata_terms IS NOT NULL BEGIN
+    INSERT INTO {table}_terms ({table}_terms, rowid, metadata_terms)
+        VALUES ('delete', old.row_number, old.metadata_terms); END;
+CREATE TRIGGER {table}_terms_update AFTER UPDATE OF metadata_terms ON {table}
+WHEN old.metadata_terms IS NOT new.metadata_terms BEGIN
+    INSERT INTO {table}_terms ({table}_terms, rowid, metadata_terms)
+        SELECT 'delete', old.row_number, old.metadata_terms WHERE old.metadata_terms IS NOT NULL;
+    INSERT INTO {table}_terms (rowid, metadata_terms)
+        SELECT new.row_number, new.metadata_terms WHERE new.metadata_terms IS NOT NULL; END;
+"""
+_POSTGRES_TYPES = {
+    "TEXT": 'TEXT COLLATE "C"',
+    "INTEGER": "BIGINT",
+    "REAL": "DOUBLE PRECISION",
+    "BLOB": "BYTEA",
+}
+_POSTGRES_ONLY = (
+    "CREATE INDEX traces_by_terms ON traces USING gin (metadata_terms)",
+    "CREATE INDEX spans_by_terms ON spans USING gin (metadata_terms)",
+    "CREATE TABLE blobs (sha256 TEXT NOT NULL PRIMARY KEY, content BLOB NOT NULL)",
+)
 
-SCHEMA_VERSION = len(MIGRATIONS)
-"""Version of the tables that this package reads and writes."""
+
+def sqlite_statements() -> list[str]:
+    """Return the statements that make the tables in an empty SQLite file."""
+    row_number = "row_number INTEGER PRIMARY KEY,"
+    tables = [
+        statement.format(row_number=row_number, terms="TEXT", compact="WITHOUT ROWID")
+        for statement in _TABLES
+    ]
+    return [*tables, *terms_statements("traces"), *terms_statements("spans")]
+
+
+def terms_statements(table: str) -> list[str]:
+    """Return the statements that make SQLite's index over the metadata of a table's records."""
+    return re.split(r";\n(?=CREATE|$)", _TERMS_OF.format(table=table).strip() + "\n")[:-1]
+
+
+def postgres_statements() -> list[str]:
+    """Return the statements that make the tables in an empty schema of PostgreSQL."""
+    tables = [
+        for_postgres(statement).format(row_number="", terms="INTEGER[]", compact="")
+        for statement in _TABLES
+    ]
+    return [*tables, *map(for_postgres, _POSTGRES_ONLY)]
+
+
+def for_postgres(statement: str) -> str:
+    """Return a statement in SQLite's types in those of PostgreSQL."""
+    return re.sub(
+        r"\b(TEXT|INTEGER|REAL|BLOB)\b", lambda found: _POSTGRES_TYPES[found[0]], statement
+    )
 
 
 def is_current(connection: sqlite3.Connection, path: Path) -> bool:
@@ -160,9 +231,7 @@ def migrate(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
         if not is_current(connection, path):
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
-            for statement in (step for steps in MIGRATIONS[version:] for step in steps):
-                connection.execute(statement)
+            _bring_forward(connection)
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         connection.execute("COMMIT")
@@ -170,3 +239,14 @@ def migrate(connection: sqlite3.Connection, path: Path) -> None:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+def _bring_forward(connection: sqlite3.Connection) -> None:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version:
+        from opik_eval.storage.migrations import upgrade_file
+
+        upgrade_file(connection, version)
+        return
+    for statement in sqlite_statements():
+        connection.execute(statement)

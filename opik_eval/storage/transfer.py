@@ -170,7 +170,7 @@ def import_store(storage: Storage, folder: Path) -> Manifest:
                 remedy="export again, or copy the file again",
             )
     for name in _WRITABLE:
-        for batch in _batches(_read(folder, manifest, name)):
+        for batch in batches(_read(folder, manifest, name)):
             storage.write(cast("list[Writable]", batch))
     _import_datasets(storage, folder, manifest)
     for attachment in cast("Iterator[Attachment]", _read(folder, manifest, "attachments")):
@@ -190,7 +190,7 @@ def _sources(storage: Storage) -> dict[str, Callable[[], Iterable[object]]]:
             v for d in storage.list_datasets() for v in storage.list_dataset_versions(d.id)
         ),
         "dataset_changes": lambda: (
-            line for d in storage.list_datasets() for line in _changes(storage, d.id)
+            line for d in storage.list_datasets() for line in dataset_changes(storage, d.id)
         ),
         "experiments": storage.list_experiments,
         "experiment_items": lambda: (
@@ -201,18 +201,20 @@ def _sources(storage: Storage) -> dict[str, Callable[[], Iterable[object]]]:
             v for p in storage.list_prompts() for v in storage.list_prompt_versions(p.id)
         ),
         "optimizations": storage.list_optimizations,
-        "attachments": lambda: _attachments(storage),
+        "attachments": lambda: all_attachments(storage),
     }
 
 
-def _attachments(storage: Storage) -> Iterator[Attachment]:
+def all_attachments(storage: Storage) -> Iterator[Attachment]:
+    """Yield the attachments of all traces and spans."""
     for trace in storage.list_traces():
         yield from storage.list_attachments("trace", trace.id)
     for span in storage.list_spans():
         yield from storage.list_attachments("span", span.id)
 
 
-def _changes(storage: Storage, dataset_id: str) -> Iterator[ItemChangeLine]:
+def dataset_changes(storage: Storage, dataset_id: str) -> Iterator[ItemChangeLine]:
+    """Yield, version by version, what changed in a dataset."""
     before: dict[str, str] = {}
     for version in storage.list_dataset_versions(dataset_id):
         now: dict[str, str] = {}
@@ -280,7 +282,8 @@ def _path(folder: Path, format: ExportFormat, name: str) -> Path:
     return folder / f"{name}.{format}"
 
 
-def _batches(records: Iterator[T]) -> Iterator[list[T]]:
+def batches(records: Iterator[T]) -> Iterator[list[T]]:
+    """Yield records in lists of up to 1000."""
     while batch := list(islice(records, _BATCH)):
         yield batch
 
@@ -290,7 +293,7 @@ def _import_datasets(storage: Storage, folder: Path, manifest: Manifest) -> None
     for version in cast("Iterator[DatasetVersion]", _read(folder, manifest, "dataset_versions")):
         versions[version.dataset_id, version.number] = version
     known = {
-        dataset_id: _common_history(storage, dataset_id, versions)
+        dataset_id: common_history(storage, dataset_id, versions)
         for dataset_id in {dataset_id for dataset_id, _ in versions}
     }
     lines = cast("Iterator[ItemChangeLine]", _read(folder, manifest, "dataset_changes"))
@@ -305,7 +308,7 @@ def _import_datasets(storage: Storage, folder: Path, manifest: Manifest) -> None
             _replay(storage, versions[key], list(group))
 
 
-def _common_history(
+def common_history(
     storage: Storage, dataset_id: str, versions: Mapping[tuple[str, int], DatasetVersion]
 ) -> int:
     """Return how many versions the storage already has.

@@ -18,8 +18,9 @@ import builtins
 import math
 import pickle
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, is_dataclass
+from typing import cast
 
 import pytest
 
@@ -42,6 +43,11 @@ class MetricCase:
         symmetric: Two arguments that may change places without changing the score.
         texts: Arguments that take any text; each is tried with unusual ones.
         wrong: Values of a wrong type by argument; each must be refused.
+        asymmetric: Two arguments that, in the valid call, may not change places: declared to
+            matter, and then they must.
+        ladder: Calls from the worst to the best answer.
+        reordered: The valid call with the same things in another order.
+        order_matters: Whether that order makes a difference; declared, and then it must.
     """
 
     make: Callable[[], BaseMetric]
@@ -51,6 +57,10 @@ class MetricCase:
     symmetric: tuple[str, str] | None = None
     texts: tuple[str, ...] = ()
     wrong: Mapping[str, object] = field(default_factory=dict)
+    asymmetric: tuple[str, str] | None = None
+    ladder: Sequence[Mapping[str, object]] = ()
+    reordered: Mapping[str, object] | None = None
+    order_matters: bool = False
 
     def __str__(self) -> str:
         return self.name or self.make().name
@@ -105,17 +115,40 @@ class MetricContract:
         assert [score.value for score in _scores(metric, case.perfect)] == [best]
 
     def test_symmetric_arguments_can_change_places(self, case: MetricCase) -> None:
-        """Swapping the two gives the same score."""
-        if case.symmetric is None:
-            pytest.skip("not symmetric")
-        one, other = case.symmetric
+        """Swapping the two gives the same score; where it is declared to matter, another one."""
+        places = case.symmetric or case.asymmetric
+        if places is None:
+            pytest.skip("no arguments that could change places are declared")
+        one, other = places
         swapped = {
             **case.arguments,
             one: case.arguments[other],
             other: case.arguments[one],
         }
         metric = case.make()
-        assert _values(metric, swapped) == _values(metric, case.arguments)
+        is_same = _values(metric, swapped) == _values(metric, case.arguments)
+        assert is_same is (case.symmetric is not None)
+
+    def test_better_answers_do_not_score_worse(self, case: MetricCase) -> None:
+        """Along the ladder scores only get better, and the last is better than the first."""
+        if not case.ladder:
+            pytest.skip("no ladder of answers declared")
+        metric = case.make()
+        worst, *others = [value for call in case.ladder for value in _values(metric, call)]
+        assert None not in (worst, *others)
+        scores = [cast("float", value) for value in (worst, *others)]
+        ordered = sorted(scores, reverse=metric.higher_is_better is False)
+        assert scores == ordered
+        assert scores[0] != scores[-1]
+
+    def test_order_counts_only_where_it_is_declared_to(self, case: MetricCase) -> None:
+        """The same things in another order score the same, or must not."""
+        if case.reordered is None:
+            pytest.skip("no other order declared")
+        metric = case.make()
+        pairs = zip(_values(metric, case.reordered), _values(metric, case.arguments), strict=True)
+        is_same = all(value == pytest.approx(known, abs=1e-12) for value, known in pairs)
+        assert is_same is not case.order_matters
 
     def test_equal_calls_give_equal_scores(self, case: MetricCase) -> None:
         """A metric keeps no state from one score to the next."""

@@ -273,7 +273,7 @@ class LifecycleContract(StorageCase):
 
     def test_the_location_holds_no_secret_and_is_a_text(self, storage: Storage) -> None:
         """The location is what open_storage takes."""
-        assert storage.location.startswith(("memory:", "file:", "http"))
+        assert storage.location.startswith(("memory:", "file:", "http", "postgresql:"))
 
     def test_cached_values_are_kept_and_replaced(self, storage: Storage) -> None:
         """A cached value is read back by its key; writing the key again replaces it."""

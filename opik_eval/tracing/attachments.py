@@ -14,10 +14,10 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any
 
 from opik_eval.errors import TracingError
 from opik_eval.ids import new_id
@@ -134,17 +134,17 @@ class Attachment:
 def has_long_text(value: object, min_chars: int = EXTRACTION_CHARS) -> bool:
     """Tell whether a text in ``value`` (JSON types) is long enough to hide a file."""
     # Runs for every record. Values are JSON types, so their exact types are enough.
-    waiting = [value]
-    while waiting:
-        value = waiting.pop()
-        kind = type(value)
-        if kind is str:
-            if len(cast("str", value)) >= min_chars:
-                return True
-        elif kind is dict:
-            waiting.extend(cast("dict[str, object]", value).values())
-        elif kind is list:
-            waiting.extend(cast("list[object]", value))
+    waiting: list[Iterable[Any]] = [(value,)]
+    for values in waiting:  # grows on the way
+        for member in values:
+            kind = type(member)
+            if kind is str:
+                if len(member) >= min_chars:
+                    return True
+            elif kind is dict:
+                waiting.append(member.values())
+            elif kind is list:
+                waiting.append(member)
     return False
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 import traceback
 from collections.abc import Mapping
+from typing import cast
 
 from opik_eval.records import ErrorInfo
 from opik_eval.serialization import to_jsonable
@@ -30,6 +31,7 @@ _SECRET = re.compile(
 )
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _IMMUTABLE = frozenset({str, int, bool, type(None)})
+_TEXT = frozenset({str})
 
 
 def snapshot(value: object) -> object:
@@ -41,10 +43,21 @@ def snapshot(value: object) -> object:
     """
     if type(value) in _IMMUTABLE:
         return value
+    if _is_flat(value):
+        return cast("dict[str, object]", value).copy()
     try:
         return to_jsonable(value)
     except Exception as error:  # noqa: BLE001 - runs code of user types (__repr__, tolist ...)
         return f"<{type(value).__qualname__} that cannot be recorded: {type(error).__name__}>"
+
+
+def _is_flat(value: object) -> bool:
+    """Tell whether a value is a dictionary of immutable values, as most are."""
+    return (
+        type(value) is dict
+        and _TEXT.issuperset(map(type, value))
+        and _IMMUTABLE.issuperset(map(type, value.values()))
+    )
 
 
 def looks_secret(key: str) -> bool:

@@ -120,10 +120,14 @@ class _OpenCalls:
         self._finish(span, {"error_info": _error_of(details), **_outcome(details, None)}, at)
 
     def has_any_of(self, trace: TraceState) -> bool:
+        if not self._spans:  # a call of this trace would have been announced by now
+            return False
         with self._changed:
             return any(span.trace is trace for span in self._spans.values())
 
     def wait_for(self, trace: TraceState, timeout_seconds: float) -> bool:
+        if not self._spans:
+            return True
         with self._changed:
             if self._changed.wait_for(lambda: not self.has_any_of(trace), timeout_seconds):
                 return True

@@ -32,6 +32,7 @@ class RunningState:
         "feedback_scores",
         "id",
         "input",
+        "is_plain",
         "metadata",
         "name",
         "output",
@@ -42,10 +43,19 @@ class RunningState:
     kind: ClassVar[Literal["trace", "span"]]
     texts: ClassVar[frozenset[str]]
 
-    def __init__(self, name: str | None, id: str | None, start_time: datetime | None) -> None:
+    def __init__(
+        self,
+        name: str | None,
+        id: str | None,
+        start_time: datetime | None,
+        *,
+        starts_now: bool = True,
+    ) -> None:
+        # Id and times are ours, and all else is converted: the record needs no checks.
+        self.is_plain = starts_now and id is None and start_time is None
         self.id = id or new_id()
         self.name = name
-        self.start_time = start_time
+        self.start_time = start_time or (utc_now() if starts_now else None)
         self.end_time: datetime | None = None
         self.input: object = None
         self.output: object = None
@@ -156,6 +166,7 @@ class RunningState:
 
     def _finish(self, at: datetime | None) -> None:
         # The clock may be set back meanwhile; nothing ends before it starts.
+        self.is_plain = self.is_plain and at is None
         moment = at or utc_now()
         self.end_time = max(moment, self.start_time) if self.start_time else moment
 

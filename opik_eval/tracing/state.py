@@ -86,7 +86,7 @@ class TraceState(RunningState):
         remote_parent_id: str | None = None,
         **fields: Unpack[TraceFields],
     ) -> None:
-        super().__init__(name, id, start_time if remote else start_time or utc_now())
+        super().__init__(name, id, start_time, starts_now=not remote)
         self.sink = sink
         self.remote = remote
         self.remote_parent_id = remote_parent_id
@@ -103,7 +103,8 @@ class TraceState(RunningState):
 
     def record(self) -> Trace:
         """Return the trace as it stands."""
-        return Trace(
+        make = Trace.unchecked if self.is_plain else Trace
+        return make(
             id=self.id,
             project_name=self.project_name,
             name=self.name,
@@ -163,7 +164,7 @@ class SpanState(RunningState):
         owns_trace: bool = False,
         **fields: Unpack[SpanFields],
     ) -> None:
-        super().__init__(name, id, start_time or utc_now())
+        super().__init__(name, id, start_time)
         self.trace = trace
         self.parent = parent
         self.owns_trace = owns_trace
@@ -187,7 +188,8 @@ class SpanState(RunningState):
     def record(self) -> Span:
         """Return the span as it stands."""
         trace = self.trace
-        return Span(
+        make = Span.unchecked if self.is_plain and trace.is_plain else Span
+        return make(
             id=self.id,
             trace_id=trace.id,
             parent_span_id=self.parent_span_id,

@@ -53,6 +53,12 @@ class Tracer:
         self._writer: BackgroundWriter | None = None
         self._store: RecordStore | None = None
 
+    @property
+    def target(self) -> str | None:
+        """Where it stores, for ``open_storage``; ``None`` = what the settings say."""
+        storage = self._storage
+        return storage if storage is None or isinstance(storage, str) else storage.location
+
     def emit(self, record: Emitted) -> None:
         """Take a record to store."""
         (self._writer or self._start()).emit(record)

@@ -31,8 +31,11 @@ VAGUE_NAMES = frozenset({"common", "helper", "helpers", "manager", "managers", "
 
 # Path from the root of the tree, then what is over the budget.
 EXCEPTIONS: Mapping[tuple[str, str], str] = {
-    ("opik_eval/testing/metric_contract.py", "MetricContract: 16 methods"): (
+    ("opik_eval/testing/metric_contract.py", "MetricContract: 18 methods"): (
         "a battery of tests has one method for each promise"
+    ),
+    ("opik_optimizer/prompt.py", "__init__: 9 parameters"): (
+        "the constructor of a prompt takes what Opik's takes, under both names of the parameters"
     ),
 }
 

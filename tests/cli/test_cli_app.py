@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 
 import opik_eval
+from opik_eval.storage.opening import open_storage
 
-COMMANDS = ("compare", "demo", "doctor", "export", "import", "list", "resume", "run", "show")
+COMMANDS = (
+    *("compare", "demo", "doctor", "export", "import", "list", "resume", "run", "serve", "show"),
+)
 
 
 def test_help_names_commands_and_exit_codes(cli) -> None:
@@ -56,6 +59,7 @@ def test_wrong_usage(cli, arguments: tuple[str, ...]) -> None:
 )
 def test_unknown_experiment(cli, arguments: tuple[str, ...]) -> None:
     """An experiment that is not there exits with 1 and tells how to find one."""
+    open_storage().close()
     outcome = cli(*arguments)
     assert outcome.code == 1
     assert "'nobody'" in outcome.err

@@ -9,6 +9,7 @@ import pytest
 from opik_eval.cli import doctor
 from opik_eval.config import settings
 from opik_eval.errors import UnavailableError
+from opik_eval.storage.opening import open_storage
 
 
 @pytest.mark.parametrize("file_format", ["jsonl", "csv", "parquet"])
@@ -38,6 +39,7 @@ def test_export_into_a_full_folder(cli, folder: Path) -> None:
 
 def test_import_of_nothing(cli) -> None:
     """An empty store can be exported and imported."""
+    open_storage().close()
     assert cli("export", "backup").out == "exported nothing\n"
     assert cli("import", "backup", "--storage", "memory:").out == "imported nothing\n"
 

@@ -6,6 +6,7 @@ import pytest
 
 from opik_eval import Opik, evaluate
 from opik_eval.metrics import Equals
+from opik_eval.storage.opening import open_storage
 
 
 def store(name: str, right: int, *, of: int = 20, broken: int = 0) -> None:
@@ -23,10 +24,21 @@ def store(name: str, right: int, *, of: int = 20, broken: int = 0) -> None:
 @pytest.mark.parametrize("kind", ["experiments", "datasets", "prompts", "projects"])
 def test_empty_store(cli, kind: str) -> None:
     """A store without anything says so; as JSON it is an empty list."""
+    open_storage().close()
     outcome = cli("list", kind)
     assert outcome.code == 0
     assert outcome.out.startswith(f"no {kind} in file:")
     assert cli("list", kind, "--json").json == []
+
+
+def test_reading_makes_no_store(cli, tmp_path) -> None:
+    """Where there is no store, commands that read say so, say what to do, and leave none behind."""
+    for words in (("list",), ("show", "x"), ("compare", "a", "b"), ("export", "backup")):
+        outcome = cli(*words, "--storage", f"file:{tmp_path / 'none.db'}")
+        assert outcome.code == 1
+        assert "there is no store" in outcome.err
+        assert "--storage" in outcome.err
+    assert not (tmp_path / "none.db").exists()
 
 
 def test_list_of_experiments(cli) -> None:

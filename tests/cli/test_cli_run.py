@@ -37,6 +37,8 @@ def test_json_result(cli) -> None:
         "experiment_id",
         "experiment_name",
         "experiment_scores",
+        "pending",
+        "rejected",
         "results",
         "reused_items",
         "scores",
@@ -50,6 +52,7 @@ def test_json_result(cli) -> None:
     ]
     assert (result["results"], result["task_errors"], result["status"]) == (6, 0, "completed")
     assert sorted(result["scores"]["equals_metric"]) == [
+        "cost_usd",
         "failed_count",
         "higher_is_better",
         "interval_high",
@@ -58,9 +61,11 @@ def test_json_result(cli) -> None:
         "mean",
         "method",
         "min",
+        "model_calls",
         "n",
         "standard_error",
         "std",
+        "total_tokens",
         "unscored_count",
     ]
 

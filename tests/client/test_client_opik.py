@@ -146,13 +146,15 @@ class TestLife:
         assert urllib.parse.unquote(client.storage.location).endswith("default.db")
         client.end()
 
-    def test_host_is_a_target(self, tmp_path):
+    def test_host_is_a_target(self, tmp_path, monkeypatch):
         """``host`` names the storage where ``storage`` does not."""
         client = Opik(host=f"file:{tmp_path / 'a.db'}", workspace="w", api_key="k", batching=True)
         assert client.storage.location.endswith("a.db")
         client.end()
-        with pytest.raises(ConfigError, match="tracing server"):
-            Opik(host="https://user:secret@host.example")
+        monkeypatch.chdir(tmp_path)
+        server = Opik(host="https://user:secret@host.example/api/", workspace="w", api_key="k")
+        assert server.storage.location == "https://host.example/api"
+        server.end()
 
     def test_flush(self, client):
         """Flushing says what became of the client's traces."""

@@ -18,6 +18,8 @@ from opik_eval.cli.run_file import BudgetPart, OptionsPart, RunFile, parse_run
 from opik_eval.config import Settings
 from opik_eval.models.fake_names import _NAMED as FAKES
 from opik_eval.storage.query import OPERATORS
+from opik_optimizer.cli import optimize_file
+from opik_optimizer.cli.optimize_file import parse_optimize_file
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -25,6 +27,12 @@ import metric_table
 from markdown import ROOT, blocks, documents
 
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+OPTIMIZE_FILE = (
+    optimize_file.OptimizeFile,
+    optimize_file.OptionsPart,
+    optimize_file.BudgetPart,
+    optimize_file.ReferencePart,
+)
 COMMANDS = cli.list_commands(click.Context(cli))
 
 
@@ -59,9 +67,10 @@ def test_every_exit_code_is_documented() -> None:
 
 
 def test_every_key_of_run_files_is_documented() -> None:
-    """Every key, option and limit of a run file is on the page."""
+    """Every key, option and limit of run files and optimize files is on the page."""
     text = page("cli.md")
-    keys = [*RunFile.model_fields, *OptionsPart.model_fields, *BudgetPart.model_fields]
+    kinds = (RunFile, OptionsPart, BudgetPart, *OPTIMIZE_FILE)
+    keys = [key for kind in kinds for key in kind.model_fields]
     assert [key for key in keys if not re.search(rf"\b{key}\b", text)] == []
 
 
@@ -147,4 +156,6 @@ def test_yaml_on_pages_is_valid(path: Path) -> None:
     """Every run file that a page shows can be read."""
     for block in blocks(path):
         if block.language == "yaml":
-            parse_run(yaml.safe_load(block.code), f"{path.name}, line {block.line}")
+            content = yaml.safe_load(block.code)
+            parse = parse_optimize_file if "optimizers" in content else parse_run
+            parse(content, f"{path.name}, line {block.line}")

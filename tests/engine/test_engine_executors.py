@@ -9,6 +9,8 @@ import sys
 import threading
 import types
 from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import engine_workers as work
@@ -19,6 +21,8 @@ from engine_fakes import Run, runner, schedule, unit, units
 from opik_eval.engine.executors import check_executor, run_in_processes, run_shard
 from opik_eval.engine.failures import InterruptError
 from opik_eval.errors import ConfigError, TaskError
+from opik_eval.storage.opening import open_storage
+from opik_eval.tracing.tracer import Tracer
 
 
 def through(run: Run, name: str = "loky") -> Run:
@@ -49,6 +53,20 @@ def test_units_come_back_from_other_processes_whole(task: Any) -> None:
     assert names["Span"] == "look_up"
     assert names["Trace"] == "evaluation_task"
     assert "ExperimentItem" in names
+
+
+def test_late_spans_go_to_the_store_of_the_run(tmp_path: Path) -> None:
+    """In another process, what comes after its task is stored where everything else is."""
+    made = runner(work.troubled)
+    target = f"file:{tmp_path / 'run.db'}"
+    made._fallback = Tracer(target, project_name="p")
+    there = pickle.loads(pickle.dumps(made))
+    trace, sink = there._open_trace(unit(0))
+    sink.take()
+    trace.end()
+    there._fallback.close()
+    with closing(open_storage(target)) as storage:
+        assert [stored.id for stored in storage.list_traces()] == [trace.id]
 
 
 def test_a_worker_gives_up_a_stuck_task() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Callable, Iterable, Sequence
 
@@ -10,7 +11,8 @@ from engine_fakes import unit
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from opik_eval.engine.recorder import BATCH_UNITS, Recorder
+from opik_eval.engine import recorder as recorder_module
+from opik_eval.engine.recorder import BATCH_UNITS, MOST_WAITING, Recorder
 from opik_eval.engine.units import Finished
 from opik_eval.errors import ConflictError, UnavailableError
 from opik_eval.records import Project
@@ -75,15 +77,72 @@ def test_units_are_reported_once_they_are_stored() -> None:
     assert recorder.reasons == ()
 
 
-def test_a_full_batch_is_written_by_who_fills_it() -> None:
-    """Fast units are written in large batches, and whoever adds waits for the store."""
-    storage = FakeStorage()
-    recorder, heard = recorder_on(storage)
+def test_a_full_batch_is_written_at_once() -> None:
+    """Fast units are written in large batches, as soon as one is full."""
+    full = threading.Event()
+
+    class Telling(FakeStorage):
+        def write(self, records: Iterable[Project]) -> None:
+            super().write(records)
+            if len(self.stored) >= BATCH_UNITS:
+                full.set()
+
+    recorder, heard = recorder_on(Telling())
     for index in range(BATCH_UNITS):
         recorder.add(finished(index))
-    assert len(heard.durable) == BATCH_UNITS
+    assert full.wait(20)
     assert recorder.close() == []
-    assert max(map(len, storage.batches)) <= BATCH_UNITS
+    assert heard.durable == list(range(BATCH_UNITS))
+
+
+def test_whoever_adds_waits_for_a_slow_store() -> None:
+    """What waits to be written is bounded, however slow the store and however fast the units."""
+    backlog: list[int] = []
+
+    class Slow(FakeStorage):
+        def write(self, records: Iterable[Project]) -> None:
+            super().write(records)
+            busy.wait(0.01)
+            backlog.append(len(recorder._waiting))
+
+    busy = threading.Event()
+    recorder, heard = recorder_on(Slow())
+    for index in range(6 * BATCH_UNITS):
+        recorder.add(finished(index))
+    assert recorder.close() == []
+    assert max(backlog) <= MOST_WAITING
+    assert sorted(heard.durable) == list(range(6 * BATCH_UNITS))
+
+
+def test_the_collector_is_calm_in_a_flood_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python's collector runs less often while batches are large, and as usual afterwards."""
+    usual, during = gc.get_threshold(), list[int]()
+
+    class Looking(FakeStorage):
+        def write(self, records: Iterable[Project]) -> None:
+            super().write(records)
+            during.append(gc.get_threshold()[0])
+
+    recorder, _ = recorder_on(Looking())
+    for index in range(2 * BATCH_UNITS):
+        recorder.add(finished(index))
+    recorder.close()
+    assert max(during) > usual[0]
+    assert gc.get_threshold() == usual
+
+    monkeypatch.setattr(recorder_module, "_CALM_SECONDS", 0.0)
+    during.clear()
+    recorder, _ = recorder_on(Looking())
+    for index in range(BATCH_UNITS):
+        recorder.add(finished(index))
+    recorder._write_waiting()
+    while len(during) < 1:
+        recorder._write_waiting()
+    recorder.add(finished(BATCH_UNITS))
+    recorder._write_waiting()
+    recorder.close()
+    assert during[-1] == usual[0]
+    assert gc.get_threshold() == usual
 
 
 def test_a_single_unit_is_stored_without_closing() -> None:

@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 
 from opik_eval import get_model
 from opik_eval.concurrency import run_sync
-from opik_eval.engine import task_threads
+from opik_eval.engine import growth
 from opik_eval.engine.failures import InterruptError
+from opik_eval.engine.growth import Clocks
 from opik_eval.engine.scheduler import run_in_threads, run_on_loop
 from opik_eval.engine.scheduling import Scheduling
 from opik_eval.engine.units import WorkUnit
@@ -264,14 +265,14 @@ def test_tasks_that_wait_run_beside_each_other() -> None:
         return {"output": threading.Event().wait(0.0005)}
 
     run = schedule(runner(task), units(204), workers=4)
-    run.scheduling.cpu_clock = lambda: 0.0  # never busy
+    run.scheduling.clocks = Clocks(cpu=lambda: 0.0)  # never busy
     asyncio.run(run_in_threads(run.scheduling))
     assert all(f.result.error is None for f in run.delivered)
 
 
 def test_tasks_that_compute_share_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     """Short tasks that keep the processor busy stay on one thread, out of each other's way."""
-    monkeypatch.setattr(task_threads, "_LONG_SECONDS", 60.0)  # however busy this machine is
+    monkeypatch.setattr(growth, "_LONG_SECONDS", 60.0)  # however busy this machine is
     threads: set[int] = set()
 
     def task(item: dict[str, Any]) -> dict[str, object]:
@@ -279,7 +280,7 @@ def test_tasks_that_compute_share_one_thread(monkeypatch: pytest.MonkeyPatch) ->
         return {"output": 1}
 
     run = schedule(runner(task), units(500), workers=16)
-    run.scheduling.cpu_clock = lambda: 2 * time.perf_counter()  # always busy
+    run.scheduling.clocks = Clocks(cpu=lambda: 2 * time.perf_counter())  # always busy
     asyncio.run(run_in_threads(run.scheduling))
     assert len(threads) == 1
     assert len(run.delivered) == 500
@@ -294,7 +295,7 @@ def test_long_tasks_run_beside_each_other_however_busy_the_process_is() -> None:
         return {"output": 1}
 
     run = schedule(runner(task), units(3), workers=3)
-    run.scheduling.cpu_clock = lambda: 2 * time.perf_counter()
+    run.scheduling.clocks = Clocks(cpu=lambda: 2 * time.perf_counter())
     asyncio.run(run_in_threads(run.scheduling))
     assert all(f.result.error is None for f in run.delivered)
 

@@ -13,6 +13,7 @@ from opik_eval.errors import ConfigError, DatasetError, MissingArgumentError, Ta
 from opik_eval.evaluation.options import EvaluateOptions
 from opik_eval.metrics import BaseMetric, Contains, Equals, ScoreResult
 from opik_eval.storage.base import Storage
+from opik_eval.tracing.context import start_span
 
 ITEMS = [{"question": f"q{n}", "reference": f"q{n}"} for n in range(20)]
 
@@ -254,6 +255,59 @@ def test_mapping_may_rename_and_compute(storage: Storage) -> None:
     )
     assert result.test_results[0].score_results[0].value == 1.0
     assert result.test_results[0].test_case.mapped_scoring_inputs is not None
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_functions_of_the_mapping_may_wait_for_coroutines(
+    storage: Storage, *, is_async: bool
+) -> None:
+    """A mapping function never runs on the event loop of the tasks, so it may have its own."""
+
+    async def look_up(row: dict) -> str:
+        return row["question"]
+
+    async def echo_later(item: dict) -> dict:
+        return echo(item)
+
+    mapping = {"reference": lambda row: asyncio.run(look_up(row))}
+    task = echo_later if is_async else echo
+    options = quietly(storage, scoring_key_mapping=mapping)
+    result = evaluate([{"question": "a"}, {"question": "b"}], task, [Equals()], **options)
+    assert [r.score_results[0].value for r in result.test_results] == [1.0, 1.0]
+
+
+def test_an_interrupt_inside_the_mapping_ends_the_run(storage: Storage) -> None:
+    """``KeyboardInterrupt`` in a mapping function is Ctrl-C, wherever it runs."""
+
+    def interrupt(row: dict) -> str:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(
+            ITEMS, echo, [Equals()], **quietly(storage, scoring_key_mapping={"output": interrupt})
+        )
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_cancelled_task_keeps_its_trace(storage: Storage, *, is_async: bool) -> None:
+    """What a task awaits may be cancelled by others: its item fails, and the trace tells why."""
+
+    def cancelled(item: dict) -> dict:
+        with start_span("before"):
+            raise asyncio.CancelledError("elsewhere")
+
+    async def cancelled_later(item: dict) -> dict:
+        return cancelled(item)
+
+    task = cancelled_later if is_async else cancelled
+    result = evaluate(ITEMS[:1], task, [Equals()], **quietly(storage))
+    (failed,) = result.test_results
+    assert failed.error is not None
+    assert failed.error.exception_type == "CancelledError"
+    trace = storage.find_trace(failed.test_case.trace_id or "")
+    assert trace is not None
+    assert trace.error_info is not None
+    assert [span.name for span in storage.list_spans(trace_ids=[trace.id])] == ["before"]
 
 
 def test_mapping_that_raises_fails_the_scores_of_its_item(storage: Storage) -> None:

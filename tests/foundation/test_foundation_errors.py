@@ -15,12 +15,14 @@ from opik_eval.errors import (
     ModelError,
     OpikEvalError,
     ParseError,
+    PayloadError,
     RateLimitedError,
 )
 
 ARGUMENTS = {
     MissingArgumentError: lambda kind: kind("equals", ["reference"], {"output", "input"}),
     ParseError: lambda kind: kind("no JSON", reply="Sure!", remedy="ask again"),
+    PayloadError: lambda kind: kind("trace", [("id", "is missing")]),
     BudgetExceededError: lambda kind: kind("cost_usd", allowed=1.0, used=0.99),
 }
 

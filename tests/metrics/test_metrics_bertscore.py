@@ -67,6 +67,9 @@ def test_a_model_in_the_cache_is_loaded_from_there(package, monkeypatch):
             "device": "cpu",
             "rescale_with_baseline": True,
             "baseline_path": "/packages/bert_score/rescale_baseline/en/roberta-large.tsv",
+            "batch_size": 64,
+            "nthreads": 4,
+            "use_fast_tokenizer": False,
         }
     ]
 

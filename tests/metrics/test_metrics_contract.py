@@ -120,6 +120,7 @@ class Careless(BaseMetric):
     """A metric that breaks most rules"""
 
     value_range = (0.0, 1.0)
+    higher_is_better = False
     calls = 0
 
     def __init__(self, path=os.devnull):
@@ -141,6 +142,8 @@ BROKEN_RULES = [
     "test_scores_are_within_the_declared_range",
     "test_a_perfect_answer_gets_the_best_score",
     "test_symmetric_arguments_can_change_places",
+    "test_better_answers_do_not_score_worse",
+    "test_order_counts_only_where_it_is_declared_to",
     "test_equal_calls_give_equal_scores",
     "test_score_and_ascore_agree",
     "test_required_arguments_are_part_of_a_valid_call",
@@ -155,8 +158,17 @@ def test_the_battery_catches_a_careless_metric(rule):
     """Every rule can fail."""
     Careless.calls = 1
     call = {"output": "x"}
+    places = ("output", "output")
     case = MetricCase(
-        Careless, call, "documented", call, ("output", "output"), ("output",), {"output": 3}
+        Careless,
+        call,
+        "documented",
+        call,
+        places,
+        ("output",),
+        {"output": 3},
+        ladder=[call, {"output": "better"}],
+        reordered=call,
     )
     with pytest.raises((AssertionError, pytest.fail.Exception)):
         getattr(MetricContract(), rule)(case)

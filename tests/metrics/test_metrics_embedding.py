@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from inspect import iscoroutinefunction
 
 import numpy as np
 import pytest
@@ -12,8 +13,9 @@ from hypothesis import strategies as st
 from sklearn.metrics.pairwise import cosine_similarity as oracle
 
 from opik_eval.errors import MetricError
-from opik_eval.metrics import EmbeddingSimilarity
+from opik_eval.metrics import EmbeddingSimilarity, embedding
 from opik_eval.metrics.embedding import cosine_similarity
+from opik_eval.models import local
 from opik_eval.testing.metric_contract import MetricCase, MetricContract
 
 
@@ -129,8 +131,26 @@ def test_a_vector_without_direction_is_an_error_not_a_zero():
         EmbeddingSimilarity(lambda texts: [[0.0]] * len(texts)).score("a", "b")
 
 
-def test_a_model_name_in_place_of_a_function_is_refused_with_the_way_out():
-    """The remedy names the function that makes one."""
-    with pytest.raises(MetricError, match="not 'openai/x'") as refusal:
-        EmbeddingSimilarity("openai/x")
-    assert "embedding_function('provider/model')" in refusal.value.remedy
+def test_a_model_is_called_by_name():
+    """By default OpenAI's, through litellm; making the metric loads nothing."""
+    assert EmbeddingSimilarity().function == "openai/text-embedding-3-small"
+    made = embedding._named("voyage/voyage-3")
+    assert made.name == "voyage/voyage-3"
+    assert iscoroutinefunction(type(made).__call__)
+
+
+@pytest.mark.local_model
+@pytest.mark.skipif(local.unavailable_reason() is not None, reason="no embedded model")
+def test_the_embedded_model_embeds_too():
+    """By its name, without key or network."""
+    metric = EmbeddingSimilarity(local.EMBEDDED_MODEL)
+    same = metric.score("The cat sat on the mat.", "The cat sat on the mat.").value
+    other = metric.score("The cat sat on the mat.", "17 + 4 = 21").value
+    assert other < same == pytest.approx(1.0, abs=1e-6)
+
+
+def test_what_is_neither_name_nor_function_is_refused_with_the_way_out():
+    """The remedy says what to give."""
+    with pytest.raises(MetricError, match="not 3") as refusal:
+        EmbeddingSimilarity(3)
+    assert "'provider/model'" in refusal.value.remedy

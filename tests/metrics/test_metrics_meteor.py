@@ -7,7 +7,7 @@ from metrics_text_corpus import ASCII_PAIRS
 from nltk.translate.meteor_score import single_meteor_score
 
 from opik_eval.errors import MetricError
-from opik_eval.metrics import METEOR, extras, meteor
+from opik_eval.metrics import METEOR, extras
 from opik_eval.metrics.porter import stem
 
 SYNONYMS = {"cat": ["kitty", "dog"], "quick": ["news", "fast_lane"], "mat": ["under", "sit"]}
@@ -32,9 +32,6 @@ class Synset:
 
     def lemmas(self):
         return [Lemma(name) for name in self._names]
-
-    def lemma_names(self):
-        return self._names
 
 
 class WordNet:
@@ -92,28 +89,6 @@ def test_synonyms_count_only_if_asked_for():
     assert METEOR().score(output="a big car", reference="a big auto").value < 0.7
     metric = METEOR(synonyms=lambda word: {"car": {"auto"}}.get(word, ()))
     assert metric.score(output="a big car", reference="a big auto").value == 1.0
-
-
-def test_wordnet_is_read_through_nltk_and_never_fetched(monkeypatch):
-    """The data must be there; words of several parts are left out."""
-
-    class Corpus:
-        wordnet = WordNet()
-
-    meteor.wordnet_synonyms.cache_clear()
-    monkeypatch.setattr(meteor, "load_extra", lambda *_args, **_options: Corpus)
-    assert meteor.wordnet_synonyms("quick") == {"news"}
-    assert meteor.wordnet_synonyms("nothing") == set()
-
-    class Missing:
-        def synsets(self, word):
-            raise LookupError(word)
-
-    Corpus.wordnet = Missing()
-    with pytest.raises(MetricError, match="no WordNet on this machine") as refusal:
-        METEOR(synonyms=meteor.wordnet_synonyms).score(output="car", reference="auto")
-    assert "nltk.downloader wordnet" in refusal.value.remedy
-    meteor.wordnet_synonyms.cache_clear()
 
 
 def test_a_missing_package_names_its_extra():

@@ -13,6 +13,7 @@ from opik_eval.records import Dataset, DatasetItem, Trace
 from opik_eval.storage.base import Storage
 from opik_eval.storage.file import FileStorage
 from opik_eval.testing.storage_contract import StorageContract, TraceContract, WriteContract
+from opik_eval.testing.storage_documents import DocumentContract
 
 
 class _FileCase:
@@ -31,7 +32,7 @@ class _FileCase:
         return self.opened[-1]
 
 
-class TestFileContract(_FileCase, StorageContract):
+class TestFileContract(_FileCase, StorageContract, DocumentContract):
     """The whole contract on a file with write-ahead logging."""
 
 

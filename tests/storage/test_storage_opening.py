@@ -74,23 +74,24 @@ def test_other_targets_are_refused(target) -> None:
         open_storage(target)
 
 
-def test_a_server_is_not_part_of_this_version() -> None:
-    """The error says so, what to do, and hides secrets in the URL."""
-    with pytest.raises(
-        ConfigError, match=r"(?s)HTTP backend is not part.*OPIK_EVAL_STORAGE"
-    ) as error:
-        open_storage("https://user:secret@host:5173/api/?key=secret")
-    assert "https://host:5173/api/" in str(error.value)
-    assert "secret" not in str(error.value)
+def test_a_server_is_opened_by_its_url(tmp_path, monkeypatch) -> None:
+    """The location hides secrets in the URL; the outbox is beside the default file."""
+    monkeypatch.chdir(tmp_path)
+    storage = open_storage("https://user:secret@host:5173/api/?key=secret")
+    assert storage.location == "https://host:5173/api"
+    storage.close()
+    assert [path.suffix for path in (tmp_path / ".opik" / "outbox").iterdir()] == [".db"]
 
 
-def test_the_setting_comes_first(tmp_path, use_settings) -> None:
+def test_the_setting_comes_first(tmp_path, use_settings, monkeypatch) -> None:
     """OPIK_EVAL_STORAGE wins over OPIK_URL_OVERRIDE, which wins over the default file."""
+    monkeypatch.chdir(tmp_path)
     use_settings(storage=f"file:{tmp_path / 'set.db'}", url_override="http://host/api/")
     assert location() == tmp_path / "set.db"
     use_settings(url_override="http://host/api/")
-    with pytest.raises(ConfigError, match="http://host/api/"):
-        open_storage()
+    storage = open_storage()
+    assert storage.location == "http://host/api"
+    storage.close()
 
 
 def test_the_default_is_the_nearest_file_up_the_tree(tmp_path, monkeypatch, use_settings) -> None:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import math
-import sqlite3
-import threading
-from contextlib import closing, contextmanager
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from itertools import count
 from random import Random
 
 import pytest
@@ -16,18 +14,8 @@ from hypothesis import strategies as st
 
 from opik_eval.errors import ConfigError
 from opik_eval.records import ErrorInfo, ExperimentItem, FeedbackScore, Span, SpanType, Trace
-from opik_eval.storage import schema
-from opik_eval.storage.attachments import BlobStore
-from opik_eval.storage.file_tables import (
-    EXPERIMENT_ITEMS,
-    FEEDBACK_SCORES,
-    PROJECTS,
-    SPANS,
-    TRACES,
-    RowCodec,
-    bindable,
-)
-from opik_eval.storage.file_writing import RecordWriter
+from opik_eval.storage.file import FileStorage
+from opik_eval.storage.file_dialect import SqliteDialect
 from opik_eval.storage.memory import MemoryStorage
 from opik_eval.storage.query import (
     FIELDS,
@@ -39,11 +27,11 @@ from opik_eval.storage.query import (
     parse_filter,
 )
 from opik_eval.storage.sql_filter import compile_filter
-from opik_eval.storage.sql_functions import register_functions
 
 _texts = st.text(alphabet="aAbßSsſKK0 1.5%_*?\"'[]{}\\\x00é\u0130\U0001f389\ud800", max_size=4)
 _POOL = ["", "a", "A", "ss", "ß", "1", "1.50", "true", "null", "{}", "\ud800", "llm", "\u0130"]
 _numbers = st.sampled_from([-1.0, -0.0, 0.5, 1, 1.5, 2**53 + 1, 10**30, 1e300])
+_numbers_of_files = count()
 _score_names = st.sampled_from(["a", "A", "\ud800"])
 _json = st.recursive(
     st.none() | st.booleans() | _numbers | st.floats() | _texts,
@@ -141,66 +129,48 @@ def _filters(random, entity):
     return [*conditions, *groups, AllOf((AnyOf(tuple(groups[:2])), *groups[2:4]))]
 
 
-class _InMemory:
-    """Tables in memory, which the writer takes for a file."""
-
-    def __init__(self, folder):
-        blobs = BlobStore(folder)
-        self.state_lock = threading.Lock()
-        self.connection = sqlite3.connect(":memory:", isolation_level=None)
-        schema.migrate(self.connection, Path(":memory:"))
-        register_functions(self.connection, blobs)
-        tables = (PROJECTS, TRACES, SPANS, FEEDBACK_SCORES, EXPERIMENT_ITEMS)
-        self.writer = RecordWriter(self, {t.kind: RowCodec(t, blobs, 40) for t in tables})
-
-    @contextmanager
-    def transaction(self):
-        yield self.connection
-
-    def select(self, table, where, entity):
-        condition, parameters = compile_filter(where, entity)
-        rows = self.connection.execute(
-            f"SELECT id FROM {table} WHERE {condition} ORDER BY id", [*map(bindable, parameters)]
-        )
-        return [row[0] for row in rows]
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("blobs")
-
-
 @pytest.mark.parametrize("entity", ["trace", "span"])
 @settings(max_examples=40, deadline=None)
 @given(records=st.lists(_writable, min_size=4, max_size=10), seed=st.integers(0, 2**32))
 def test_filters_mean_in_sql_what_they_mean_in_memory(folder, entity, records, seed):
     """SQL and the memory backend select the same traces and spans."""
-    memory, database = MemoryStorage(), _InMemory(folder)
+    memory = MemoryStorage()
     memory.write(records)
-    with closing(database.connection):
-        database.writer.write(records)
+    path = folder / f"{next(_numbers_of_files)}.db"
+    with closing(FileStorage(path, payload_limit_bytes=40)) as stored:
+        stored.write(records)
         for where in _filters(Random(seed), entity):
-            find = memory.list_traces if entity == "trace" else memory.list_spans
-            expected = [record.id for record in find(where=where)]
-            assert database.select(f"{entity}s", where, entity) == expected, where
+            found = [
+                [r.id for r in getattr(s, f"list_{entity}s")(where=where)] for s in (memory, stored)
+            ]
+            assert found[0] == found[1], where
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("files")
 
 
 def test_nothing_of_a_filter_is_sql():
     """Values and keys are parameters, however they are spelled."""
     for text in ('name = "x\' OR 1=1 --"', 'metadata."a\') --" = "x"', 'tags contains "%"'):
-        condition, parameters = compile_filter(parse_filter(text, "trace"), "trace")
-        assert condition.count("?") == len(parameters) == 1
-        assert not {"OR", "--", "%"} & set(condition.split())
+        compiled = compile_filter(parse_filter(text, "trace"), "trace", SqliteDialect())
+        assert compiled.sql.count("?") == len(compiled.parameters)
+        assert not {"OR", "--", "%"} & set(compiled.sql.split())
+
+
+def _sql(where):
+    return compile_filter(where, "span", SqliteDialect()).sql
 
 
 def test_no_filter_is_true_everywhere():
     """Without a filter the condition holds for every row."""
-    assert compile_filter(None, "span") == ("TRUE", [])
-    assert compile_filter(AllOf(()), "span") == ("(TRUE)", [])
-    assert compile_filter(AnyOf(()), "span") == ("(FALSE)", [])
+    assert _sql(None) == "TRUE"
+    assert _sql(AllOf(())) == "(TRUE)"
+    assert _sql(AnyOf(())) == "(FALSE)"
 
 
 def test_a_filter_that_does_not_fit_is_refused():
     """A field that the entity has not is an error before any SQL is made."""
     with pytest.raises(ConfigError, match="nonsense"):
-        compile_filter(Condition("nonsense", "=", "x"), "trace")
+        compile_filter(Condition("nonsense", "=", "x"), "trace", SqliteDialect())

@@ -1,6 +1,10 @@
 """Metrics and judges under the path that scripts written for Opik import them from."""
 
+from opik_eval.errors import MetricError as MetricComputationError
 from opik_eval.evaluation.metrics import base_metric, score_result
+from opik_eval.evaluation.metrics.conversation.conversation_thread_metric import (
+    ConversationThreadMetric,
+)
 from opik_eval.judges import (
     AgentTaskCompletionJudge,
     AgentToolCorrectnessJudge,
@@ -131,6 +135,7 @@ __all__ = [
     "ConversationQARelevanceMetric",
     "ConversationSummarizationCoherenceMetric",
     "ConversationSummarizationConsistencyMetric",
+    "ConversationThreadMetric",
     "ConversationalCoherenceMetric",
     "CorpusBLEU",
     "Cost",
@@ -160,6 +165,7 @@ __all__ = [
     "LanguageAdherenceMetric",
     "Latency",
     "LevenshteinRatio",
+    "MetricComputationError",
     "Moderation",
     "NoiseSensitivity",
     "NumericMatch",

@@ -1,0 +1,1 @@
+"""Optimizers compared on simulated tasks whose optimum is known; see README.md."""

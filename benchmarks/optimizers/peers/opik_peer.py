@@ -1,0 +1,233 @@
+"""opik_optimizer (PyPI), without a server: its own algorithms on the simulated model.
+
+Variants: ``evolutionary``, ``meta_prompt``, ``hierarchical``, ``few_shot``, ``gepa``, ``parameter``.
+Options of the constructor may follow, as in ``evolutionary+population_size=5``. The library counts
+trials, not metric calls; a budget of B calls is given to it as (B - V) / V trials.
+
+What is replaced is what needs a server or a model: the client, the data set's storage, the loop that
+scores a data set, and the call of a model. Everything that is asked of the model is what the library
+asks; replies have the form that it asks for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+from unittest.mock import MagicMock, patch
+
+from benchmarks.optimizers.contest import Claim, Job
+from benchmarks.optimizers.simulation.replies import Writer
+from benchmarks.optimizers.simulation.task import Record, SimulatedTask
+
+os.environ |= {"OPIK_TRACK_DISABLE": "true", "OPIK_OPTIMIZER_NO_BANNER": "true"}
+
+import opik  # type: ignore[import-not-found]  # noqa: E402 - reads the variables above
+import opik_optimizer  # noqa: E402
+from opik.evaluation import evaluation_result, test_case, test_result  # type: ignore[import-not-found]  # noqa: E402
+from opik.evaluation.metrics import score_result  # type: ignore[import-not-found]  # noqa: E402
+
+_CLASSES = {
+    "evolutionary": "EvolutionaryOptimizer",
+    "meta_prompt": "MetaPromptOptimizer",
+    "hierarchical": "HierarchicalReflectiveOptimizer",
+    "few_shot": "FewShotBayesianOptimizer",
+    "gepa": "GepaOptimizer",
+    "parameter": "ParameterOptimizer",
+}
+_LONE_WORD = re.compile(r"(?:synonym for the word|Modify this phrase[^:]*:) '([^']*)'")
+_NUMBER = re.compile(r"generate (\d+) diverse", re.IGNORECASE)
+_USER = "{question}"
+
+
+def run(job: Job, task: SimulatedTask) -> Claim:
+    """Run one of its optimizers with its defaults, but for what the variant says."""
+    logging.disable(logging.ERROR)
+    variant, *pairs = job.variant.split("+")
+    options = {name: json.loads(value) for name, value in (pair.split("=") for pair in pairs)}
+    optimizer = getattr(opik_optimizer, _CLASSES[variant])(
+        **{"model": "sim/reflection", "verbose": 0, "seed": job.seed, "perfect_score": 1.0}
+        | {"n_threads": job.workers or 1}
+        | options
+    )
+
+    def correct(dataset_item: Record, llm_output: str) -> Any:
+        score, reason = task.metric(dataset_item, llm_output)
+        return score_result.ScoreResult(name="correct", value=score, reason=reason)
+
+    prompts = {
+        name: opik_optimizer.ChatPrompt(name=name, system=text, user=_USER, model="sim/answer")
+        for name, text in task.seed_prompts.items()
+    }
+    validation = len(task.validation)
+    given: dict[str, Any] = {
+        "prompt": prompts if len(prompts) > 1 else next(iter(prompts.values())),
+        "dataset": _Dataset("train", task.train),
+        "validation_dataset": _Dataset("validation", task.validation),
+        "metric": correct,
+        "agent": _Agent(job, task),
+        "max_trials": max(1, (job.budget - validation) // validation),
+    }
+    with _without_server(job, task):
+        if variant == "parameter":
+            space = {"temperature": {"type": "float", "min": 0.0, "max": 1.0}}
+            found = optimizer.optimize_parameter(parameter_space=space, **given)
+        else:
+            found = optimizer.optimize_prompt(**given)
+    returned = found.prompt if isinstance(found.prompt, dict) else {next(iter(prompts)): found.prompt}
+    return Claim(
+        prompts={name: _text(prompt.get_messages()) for name, prompt in returned.items()},
+        score=float(found.score),
+    )
+
+
+class _Dataset(opik.Dataset):  # type: ignore[misc]
+    """Items in memory."""
+
+    def __init__(self, name: str, items: Sequence[Record]) -> None:
+        self._shown = name
+        self._records = [dict(item) for item in items]
+
+    name = property(lambda self: self._shown)
+    id = property(lambda self: self._shown)
+
+    def get_items(self, nb_samples: int | None = None) -> list[Record]:
+        return [dict(record) for record in self._records[:nb_samples]]
+
+
+class _Agent(opik_optimizer.OptimizableAgent):
+    """Hands the prompts to the task."""
+
+    def __init__(self, job: Job, task: SimulatedTask) -> None:
+        self._job = job
+        self._task = task
+
+    def invoke_agent(
+        self,
+        prompts: dict[str, Any],
+        dataset_item: Record,
+        allow_tool_use: bool = False,  # noqa: ARG002 - opik passes it by name
+        seed: int | None = None,  # noqa: ARG002 - likewise
+    ) -> str:
+        if self._job.answer_seconds:
+            time.sleep(self._job.answer_seconds)
+        texts = {name: _text(prompt.get_messages()) for name, prompt in prompts.items()}
+        names = self._task.seed_prompts
+        known = texts if set(texts) == set(names) else dict(zip(names, texts.values(), strict=True))
+        record = next(r for r in self._records if r["id"] == dataset_item["id"])
+        return self._task.answer(known, record)
+
+    @property
+    def _records(self) -> list[Record]:
+        return [*self._task.train, *self._task.validation]
+
+
+class _Reflection:
+    """The model behind ``call_model``: text, or an instance of the class that is asked for."""
+
+    def __init__(self, job: Job, task: SimulatedTask) -> None:
+        self._seconds = job.reflection_seconds
+        self._task = task
+
+    def __call__(self, messages: Any, *_: Any, response_model: Any = None, **__: Any) -> Any:
+        if self._seconds:
+            time.sleep(self._seconds)
+        return self._reply("\n".join(str(m["content"]) for m in messages), response_model)
+
+    async def later(self, messages: Any, *_: Any, response_model: Any = None, **__: Any) -> Any:
+        await asyncio.sleep(self._seconds)
+        return self._reply("\n".join(str(m["content"]) for m in messages), response_model)
+
+    def _reply(self, text: str, response_model: Any) -> Any:
+        def prompt() -> str:
+            return self._task.reflect(text)
+
+        if response_model is not None:
+            ids = tuple(item["id"] for item in self._task.train if item["id"] in text)
+            writer = Writer(
+                text=text, prompt=prompt, analysis=lambda: self._task.analyse(text), item_ids=ids
+            )
+            filled = writer.fill(response_model.model_json_schema())
+            return response_model.model_validate(_with_question(filled))
+        if lone := _LONE_WORD.search(text):
+            return lone[1]
+        asked = _NUMBER.search(text)
+        if asked is None:
+            return f"```\n{prompt()}\n```"
+        made = [_messages(prompt()) for _ in range(int(asked[1]))]
+        if '"prompts"' in text:
+            return json.dumps({"prompts": [{"prompt": m, "strategy": "other"} for m in made]})
+        return json.dumps(made)
+
+
+def _run_evaluator(
+    *,
+    dataset: _Dataset,
+    evaluated_task: Callable[[Record], dict[str, Any]],
+    dataset_item_ids: Sequence[str] | None,
+    scoring_metrics: Sequence[Any],
+    **_: object,
+) -> Any:
+    """Do what ``opik.evaluate_optimization_trial`` does, without storing it."""
+    results = []
+    for item in dataset.get_items():
+        if dataset_item_ids is not None and item["id"] not in dataset_item_ids:
+            continue
+        output = evaluated_task(item)
+        case = test_case.TestCase(
+            trace_id="", dataset_item_id=item["id"], task_output=output, dataset_item_content=item
+        )
+        scores = [metric.score(**{**item, **output}) for metric in scoring_metrics]
+        results.append(test_result.TestResult(test_case=case, score_results=scores, trial_id=0))
+    return evaluation_result.EvaluationResult(
+        experiment_id="",
+        dataset_id=dataset.id,
+        experiment_name=None,
+        test_results=results,
+        experiment_url=None,
+        trial_count=1,
+    )
+
+
+@contextlib.contextmanager
+def _without_server(job: Job, task: SimulatedTask) -> Iterator[None]:
+    reflection = _Reflection(job, task)
+    core = "opik_optimizer.core"
+    client = MagicMock()
+    client.create_optimization.return_value.id = "0"
+    with (
+        patch(f"{core}.runtime.get_opik_client", lambda _: client),
+        patch(f"{core}.evaluation._run_evaluator", _run_evaluator),
+        patch(f"{core}.llm_calls.call_model", reflection),
+        patch(f"{core}.llm_calls.call_model_async", reflection.later),
+    ):
+        yield
+
+
+def _messages(system: str) -> list[dict[str, str]]:
+    return [{"role": "system", "content": system}, {"role": "user", "content": _USER}]
+
+
+def _with_question(value: Any) -> Any:
+    """Let each list of messages be a whole prompt, with the question that belongs to it."""
+    if isinstance(value, dict):
+        return {name: _with_question(part) for name, part in value.items()}
+    if isinstance(value, list) and value and all(_is_message(part) for part in value):
+        return _messages(value[0]["content"])
+    return [_with_question(part) for part in value] if isinstance(value, list) else value
+
+
+def _is_message(value: object) -> bool:
+    return isinstance(value, dict) and {"role", "content"} <= value.keys()
+
+
+def _text(messages: Sequence[dict[str, Any]]) -> str:
+    """Return all of a prompt but the question, as the simulated model reads it."""
+    whole = "\n".join(str(message.get("content") or "") for message in messages)
+    return whole.removesuffix(_USER).strip()

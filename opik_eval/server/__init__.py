@@ -1,0 +1,1 @@
+"""The tracing server: Opik's REST interface over any storage of this package."""

@@ -1,0 +1,1 @@
+"""Spans of OpenTelemetry, turned into traces and spans."""

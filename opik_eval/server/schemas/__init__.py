@@ -1,0 +1,1 @@
+"""JSON schemas of what routes take, for the OpenAPI document."""

@@ -1,0 +1,1 @@
+"""Read models: records as clients get them, with what is derived from other records."""

@@ -1,0 +1,69 @@
+"""Pages of traces and spans in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import TypeVar
+
+from typing_extensions import override
+
+from opik_eval.records import Span, Trace
+from opik_eval.storage.memory_traces import MemoryTraces
+from opik_eval.storage.pages import PageStore
+from opik_eval.storage.query import Filter
+
+R = TypeVar("R", Trace, Span)
+
+
+class MemoryPages(MemoryTraces, PageStore):
+    """The ``PageStore`` part of the memory backend."""
+
+    @override
+    def page_traces(
+        self,
+        *,
+        project_name: str | None = None,
+        where: Filter | None = None,
+        before_id: str | None = None,
+        skip: int = 0,
+        limit: int,
+    ) -> Iterator[Trace]:
+        found = self.list_traces(project_name=project_name, where=where, newest_first=True)
+        return _page(found, before_id, skip, limit)
+
+    @override
+    def count_traces(self, *, project_name: str | None = None, where: Filter | None = None) -> int:
+        return sum(1 for _ in self.list_traces(project_name=project_name, where=where))
+
+    @override
+    def page_spans(
+        self,
+        *,
+        project_name: str | None = None,
+        trace_ids: Sequence[str] | None = None,
+        where: Filter | None = None,
+        before_id: str | None = None,
+        skip: int = 0,
+        limit: int,
+    ) -> Iterator[Span]:
+        found = self.list_spans(
+            project_name=project_name, trace_ids=trace_ids, where=where, newest_first=True
+        )
+        return _page(found, before_id, skip, limit)
+
+    @override
+    def count_spans(
+        self,
+        *,
+        project_name: str | None = None,
+        trace_ids: Sequence[str] | None = None,
+        where: Filter | None = None,
+    ) -> int:
+        found = self.list_spans(project_name=project_name, trace_ids=trace_ids, where=where)
+        return sum(1 for _ in found)
+
+
+def _page(rows: Iterable[R], before_id: str | None, skip: int, limit: int) -> Iterator[R]:
+    below = (row for row in rows if before_id is None or row.id < before_id)
+    return islice(below, skip, skip + limit)

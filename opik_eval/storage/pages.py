@@ -1,0 +1,56 @@
+"""Pages of long lists, for servers that show them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+from opik_eval.records import Span, Trace
+from opik_eval.storage.query import Filter
+
+
+class PageStore(Protocol):
+    """Pages of traces and spans, newest (greatest id) first, at a cost that the page decides.
+
+    Not part of ``Storage``: what a server needs to show long lists. Backends in memory, in files
+    and in databases have it; the one over HTTP has not.
+    """
+
+    def page_traces(
+        self,
+        *,
+        project_name: str | None = None,
+        where: Filter | None = None,
+        before_id: str | None = None,
+        skip: int = 0,
+        limit: int,
+    ) -> Iterator[Trace]:
+        """Yield the next ``limit`` traces with ids below ``before_id``, after ``skip`` of them."""
+        ...
+
+    def count_traces(self, *, project_name: str | None = None, where: Filter | None = None) -> int:
+        """Return the number of traces."""
+        ...
+
+    def page_spans(
+        self,
+        *,
+        project_name: str | None = None,
+        trace_ids: Sequence[str] | None = None,
+        where: Filter | None = None,
+        before_id: str | None = None,
+        skip: int = 0,
+        limit: int,
+    ) -> Iterator[Span]:
+        """Yield the next ``limit`` spans with ids below ``before_id``, after ``skip`` of them."""
+        ...
+
+    def count_spans(
+        self,
+        *,
+        project_name: str | None = None,
+        trace_ids: Sequence[str] | None = None,
+        where: Filter | None = None,
+    ) -> int:
+        """Return the number of spans."""
+        ...

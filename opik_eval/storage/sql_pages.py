@@ -1,0 +1,105 @@
+"""Pages of traces and spans in a database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from typing_extensions import override
+
+from opik_eval.records import Span, Trace
+from opik_eval.storage.merge import project_key
+from opik_eval.storage.pages import PageStore
+from opik_eval.storage.query import Filter
+from opik_eval.storage.sql_filter import CompiledFilter, TracedEntity, compile_filter
+from opik_eval.storage.sql_store import SqlStore
+from opik_eval.storage.sql_tables import SPANS, TRACES
+
+
+class SqlPages(PageStore):
+    """The ``PageStore`` part of a database."""
+
+    _store: SqlStore
+
+    @override
+    def page_traces(
+        self,
+        *,
+        project_name: str | None = None,
+        where: Filter | None = None,
+        before_id: str | None = None,
+        skip: int = 0,
+        limit: int,
+    ) -> Iterator[Trace]:
+        compiled = narrowed(
+            self._store, "trace", where, project_name=project_name, before_id=before_id
+        )
+        return self._store.select_where(TRACES, compiled, newest_first=True, limit=limit, skip=skip)
+
+    @override
+    def count_traces(self, *, project_name: str | None = None, where: Filter | None = None) -> int:
+        compiled = narrowed(self._store, "trace", where, project_name=project_name)
+        return self._store.count_where(TRACES, compiled)
+
+    @override
+    def page_spans(
+        self,
+        *,
+        project_name: str | None = None,
+        trace_ids: Sequence[str] | None = None,
+        where: Filter | None = None,
+        before_id: str | None = None,
+        skip: int = 0,
+        limit: int,
+    ) -> Iterator[Span]:
+        compiled = narrowed(
+            self._store,
+            "span",
+            where,
+            project_name=project_name,
+            trace_ids=trace_ids,
+            before_id=before_id,
+        )
+        return self._store.select_where(SPANS, compiled, newest_first=True, limit=limit, skip=skip)
+
+    @override
+    def count_spans(
+        self,
+        *,
+        project_name: str | None = None,
+        trace_ids: Sequence[str] | None = None,
+        where: Filter | None = None,
+    ) -> int:
+        compiled = narrowed(
+            self._store, "span", where, project_name=project_name, trace_ids=trace_ids
+        )
+        return self._store.count_where(SPANS, compiled)
+
+
+def narrowed(
+    store: SqlStore,
+    entity: TracedEntity,
+    where: Filter | None,
+    *,
+    project_name: str | None = None,
+    trace_ids: Sequence[str] | None = None,
+    before_id: str | None = None,
+) -> CompiledFilter:
+    """Return a filter that also holds only for what is given: a project, traces, smaller ids."""
+    dialect = store.dialect
+    compiled = compile_filter(where, entity, dialect, store.database.are_rare)
+    conditions, parameters = list[str](), list[object]()
+    if trace_ids is not None:
+        conditions.append(dialect.within("trace_id"))
+        parameters.append(dialect.array(trace_ids))
+    if project_name is not None:
+        conditions.append("project_key = ?")
+        parameters.append(project_key(project_name))
+    if before_id is not None:
+        conditions.append("id < ?")
+        parameters.append(before_id)
+    return replace(
+        compiled,
+        sql=" AND ".join([*conditions, compiled.sql]),
+        parameters=[*parameters, *compiled.parameters],
+    )

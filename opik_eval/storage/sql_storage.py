@@ -1,0 +1,54 @@
+"""What is the same in all storages whose records are in an SQL database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from typing_extensions import override
+
+from opik_eval.storage.base import FlushReport, Storage, Writable
+from opik_eval.storage.sql_datasets import SqlDatasets
+from opik_eval.storage.sql_documents import SqlDocuments
+from opik_eval.storage.sql_pages import SqlPages
+from opik_eval.storage.sql_runs import SqlCache, SqlExperiments, SqlOptimizations, SqlPrompts
+from opik_eval.storage.sql_store import SqlStore
+from opik_eval.storage.sql_traces import SqlTraces
+from opik_eval.storage.sql_upkeep import SqlUpkeep
+
+
+class SqlStorage(
+    SqlTraces,
+    SqlPages,
+    SqlDatasets,
+    SqlExperiments,
+    SqlPrompts,
+    SqlOptimizations,
+    SqlCache,
+    SqlDocuments,
+    SqlUpkeep,
+    Storage,
+):
+    """A storage in an SQL database; the subclass opens and closes it.
+
+    Args:
+        store: The open database.
+        location: Where it is, in the form ``open_storage`` takes, without secrets.
+    """
+
+    def __init__(self, store: SqlStore, location: str) -> None:
+        self._store = store
+        self._location = location
+
+    @property
+    @override
+    def location(self) -> str:
+        return self._location
+
+    @override
+    def write(self, records: Iterable[Writable]) -> None:
+        self._store.writer.write(records)
+
+    @override
+    def flush(self, timeout_seconds: float | None = None) -> FlushReport:
+        self._store.database.check_open()
+        return FlushReport(delivered=self._store.writer.written)

@@ -1,0 +1,356 @@
+"""Records as rows: which table a record lives in and how its fields become columns.
+
+A column is named like its field. ``None``, and a field that the writer left at its default, is
+NULL; a NULL is left out when the record is read, so that the default applies again. Structured
+values are JSON, times microseconds since 1970, an enum is its value. How odd texts and NaN are kept
+is for the database's dialect to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from operator import itemgetter
+from typing import Any, Generic, TypeVar, cast
+
+from pydantic import ValidationError
+
+from opik_eval.errors import StorageError
+from opik_eval.records import (
+    Attachment,
+    Dataset,
+    DatasetItem,
+    DatasetVersion,
+    Document,
+    Experiment,
+    ExperimentItem,
+    FeedbackScore,
+    Optimization,
+    Project,
+    Prompt,
+    PromptVersion,
+    Record,
+    Span,
+    Trace,
+)
+from opik_eval.serialization import dumps, loads
+from opik_eval.storage.attachments import BlobStore
+from opik_eval.storage.merge import project_key
+from opik_eval.storage.metadata_terms import terms_of
+from opik_eval.storage.sql_dialect import Column, Dialect, Row, Statements
+
+R = TypeVar("R", bound=Record)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_TIMES = frozenset({"start_time", "end_time", "created_at", "last_updated_at"})
+_REALS = frozenset({"value", "cost_usd", "ttft_seconds", "task_seconds", "scoring_seconds"})
+_INTEGERS = frozenset(
+    {
+        *("number", "items_total", "items_added", "items_modified", "items_deleted", "trial_id"),
+        *("unpriced_calls", "size_bytes"),
+    }
+)
+_NESTED = frozenset({"scores", "error_info"})
+STRUCTURED = _NESTED | frozenset(
+    {
+        *("input", "output", "metadata", "tags", "usage", "data", "evaluators", "config", "run"),
+        *("execution_policy", "prompt_version_ids", "experiment_scores", "environments"),
+        "body",
+    }
+)
+"""Fields that are stored as JSON."""
+
+
+@dataclass(frozen=True)
+class Table(Generic[R]):
+    """Where the records of one type live.
+
+    Attributes:
+        name: The table.
+        kind: Type of the records.
+        key: Columns that identify a record.
+        computed: Columns beside the fields, each with the field it depends on and how it is made.
+        own: Columns that the owner of the table fills in, after all others.
+        merges_whole: Of two writes of a record the newer replaces the other, field for field.
+    """
+
+    name: str
+    kind: type[R]
+    key: tuple[str, ...] = ("id",)
+    computed: Mapping[str, tuple[str, Callable[[R], object]]] = field(default_factory=dict)
+    own: tuple[str, ...] = ("written_at", "older")
+    merges_whole: bool = False
+
+
+class RowCodec(Generic[R]):
+    """Turns records of one table into rows and back.
+
+    Args:
+        table: The table.
+        dialect: How the database keeps values.
+        payloads: Where large payloads go; ``None`` = into the row, like all others.
+
+    Attributes:
+        name: Name of the table.
+        key: The columns that identify a row.
+        statements: The statements that write rows.
+        fields: The columns of fields, which come first.
+        columns: All columns, in the order of a row.
+        sources: For each column of a field or computed one, the place of the field it depends on.
+        key_of: Returns the key in a row; a tuple if it has several columns.
+    """
+
+    def __init__(self, table: Table[R], dialect: Dialect, payloads: Payloads | None = None) -> None:
+        self.table = table
+        self.name, self.key = table.name, table.key
+        self._dialect = dialect
+        self._payloads = payloads
+        self.fields = tuple(table.kind.model_fields)
+        self.columns = (*self.fields, *table.computed, *table.own)
+        self.key_of = itemgetter(*(self.columns.index(column) for column in table.key))
+        self._values_of = itemgetter(*self.fields)
+        self.sources = [
+            *range(len(self.fields)),
+            *(self.fields.index(source) for source, _ in table.computed.values()),
+        ]
+        self._computed = [
+            (compute, self._writer(name)) for name, (_, compute) in table.computed.items()
+        ]
+        self._writers = [
+            (index, write)
+            for index, name in enumerate(self.fields)
+            if (write := self._writer(name)) is not None
+        ]
+        self._readers = [
+            (name, read) for name in self.fields if (read := self._reader(name)) is not None
+        ]
+        self._defaults = [
+            (index, name)
+            for index, name in enumerate(self.fields)
+            if table.kind.model_fields[name].default is not None and name not in table.key
+        ]
+
+        self.statements = Statements(self)
+
+    @property
+    def selection(self) -> str:
+        """The columns as SQL, qualified with the table, in the order of a row."""
+        return ", ".join(f'{self.table.name}."{column}"' for column in self.columns)
+
+    def encode(self, records: Sequence[R], *own: Sequence[object]) -> list[Row]:
+        """Return the rows of records.
+
+        It works column by column, which costs half of what row by row does.
+
+        Args:
+            records: At least one.
+            *own: The values of the table's ``own`` columns, one column after the other.
+        """
+        columns: list[Column] = self.columns_of(records)
+        return list(zip(*columns, *own, strict=True))
+
+    def columns_of(self, records: Sequence[R]) -> list[Column]:
+        """Return the columns of fields and the computed ones; ``own`` ones are missing."""
+        columns: list[Column] = [
+            *zip(*(self._values_of(vars(record)) for record in records), strict=True)
+        ]
+        for index, write in self._writers:
+            columns[index] = write(columns[index])
+        for index, name in self._defaults:
+            columns[index] = [
+                value if name in record.model_fields_set else None
+                for value, record in zip(columns[index], records, strict=True)
+            ]
+        for compute, finish in self._computed:
+            cells = [*map(compute, records)]
+            columns.append(cells if finish is None else finish(cells))
+        return columns
+
+    def decode(self, row: Sequence[object]) -> R:
+        """Return the record in a row."""
+        # A row is longer than the fields: computed and own columns follow.
+        named = {
+            name: value for name, value in zip(self.fields, row, strict=False) if value is not None
+        }
+        for name, read in self._readers:
+            if name in named:
+                named[name] = read(named[name])
+        try:
+            return self.table.kind.model_validate(named)
+        except ValidationError:
+            return self._decode_texts(named)
+
+    def _decode_texts(self, named: Mapping[str, object]) -> R:
+        texts = {name: self._dialect.text(value) for name, value in named.items()}
+        try:
+            return self.table.kind.model_validate(texts)
+        except ValidationError as error:
+            raise StorageError(
+                f"a row of {self.table.name} is no {self.table.kind.__name__}: {error}",
+                remedy="the file was changed by another program: restore it from a backup",
+            ) from error
+
+    def _writer(self, name: str) -> Callable[[Column], Column] | None:
+        if name in STRUCTURED:
+            return self._write_nested if name in _NESTED else self._write_payloads
+        if name in _TIMES:
+            return _write_times
+        if name in _REALS:
+            return self._dialect.reals
+        if name == "metadata_terms":
+            return self._write_terms
+        if name in _INTEGERS or name == "failed_scores":
+            return None
+        return self._write_type if name == "type" else self._dialect.texts
+
+    def _reader(self, name: str) -> Callable[[object], object] | None:
+        if name in _TIMES:
+            return cast("Callable[[object], object]", from_microseconds)
+        if name in STRUCTURED:
+            return partial(read_payload, None if self._payloads is None else self._payloads.blobs)
+        return None if name in _REALS | _INTEGERS else self._dialect.read_text
+
+    def _write_type(self, column: Column) -> Column:
+        return self._dialect.texts([None if value is None else str(value) for value in column])
+
+    def _write_terms(self, column: Column) -> Column:
+        return [*map(self._dialect.terms, column)]
+
+    def _write_nested(self, column: Column) -> Column:
+        return self._write_payloads([_as_dicts(value) for value in column])
+
+    def _write_payloads(self, column: Column) -> Column:
+        if self._payloads is None:
+            return [None if value is None else dumps(value).decode() for value in column]
+        limit, put_aside = self._payloads.limit_bytes, self._payloads.put_aside
+        return [
+            None
+            if value is None
+            else (text.decode() if len(text := dumps(value)) <= limit else put_aside(text))
+            for value in column
+        ]
+
+
+@dataclass(frozen=True)
+class Payloads:
+    """Where JSON goes that is too long for a row.
+
+    Attributes:
+        blobs: The place.
+        limit_bytes: JSON longer than this goes there.
+    """
+
+    blobs: BlobStore
+    limit_bytes: int
+
+    def put_aside(self, text: bytes) -> bytes:
+        """Store a JSON text and return what stands for it in the row."""
+        return bytes.fromhex(self.blobs.put(text))
+
+
+def read_payload(blobs: BlobStore | None, stored: object) -> object:
+    """Return the value of a structured column that is not NULL."""
+    return loads(payload_text(blobs, stored))
+
+
+def payload_text(blobs: BlobStore | None, stored: object) -> str | bytes:
+    """Return the JSON of a structured column that is not NULL."""
+    if blobs is not None and isinstance(stored, bytes):
+        return blobs.read(stored.hex())
+    return cast("str", stored)
+
+
+def to_microseconds(moment: datetime) -> int:
+    """Return an aware time as microseconds since 1970."""
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def from_microseconds(count: int) -> datetime:
+    """Return the time of that many microseconds since 1970."""
+    return _EPOCH + timedelta(microseconds=count)
+
+
+def _write_times(column: Column) -> Column:
+    return [None if time is None else (time - _EPOCH) // _MICROSECOND for time in column]
+
+
+def _as_dicts(value: object) -> object:
+    """Return a record, or a tuple of them, as dictionaries of what is not ``None``."""
+    if value is None:
+        return None
+    if isinstance(value, tuple):
+        return [_as_dicts(member) for member in value]
+    return {name: field for name, field in vars(value).items() if field is not None}
+
+
+def _project_key(record: Trace | Span) -> str:
+    return project_key(record.project_name)
+
+
+def _score_project_key(score: FeedbackScore) -> str:
+    return project_key(score.project_name) if score.entity_type == "thread" else ""
+
+
+def _failed_scores(item: ExperimentItem) -> str | None:
+    scores = item.scores or ()
+    names = [score.name for score in scores if score.scoring_failed or score.value is None]
+    return dumps(names).decode() if names else None
+
+
+PROJECTS = Table(
+    "projects",
+    Project,
+    key=("project_key",),
+    computed={"project_key": ("name", lambda project: project_key(project.name))},
+)
+_TRACED: Mapping[str, tuple[str, Callable[[Trace | Span], object]]] = {
+    "project_key": ("project_name", _project_key),
+    "metadata_terms": ("metadata", lambda record: terms_of(record.metadata)),
+}
+TRACES = Table("traces", Trace, computed=_TRACED)
+SPANS = Table("spans", Span, computed=_TRACED)
+FEEDBACK_SCORES = Table(
+    "feedback_scores",
+    FeedbackScore,
+    key=("entity_type", "entity_id", "name", "author_key", "project_key"),
+    computed={
+        "author_key": ("author", lambda score: score.author or ""),
+        "project_key": ("project_name", _score_project_key),
+    },
+    merges_whole=True,
+)
+ATTACHMENTS = Table("attachments", Attachment, own=())
+DATASETS = Table("datasets", Dataset)
+DATASET_ITEMS = Table(
+    "dataset_items",
+    DatasetItem,
+    own=("dataset_id", "position", "start_version", "end_version"),
+)
+DATASET_VERSIONS = Table("dataset_versions", DatasetVersion, own=())
+EXPERIMENTS = Table("experiments", Experiment)
+EXPERIMENT_ITEMS = Table(
+    "experiment_items", ExperimentItem, computed={"failed_scores": ("scores", _failed_scores)}
+)
+PROMPTS = Table("prompts", Prompt)
+PROMPT_VERSIONS = Table("prompt_versions", PromptVersion)
+OPTIMIZATIONS = Table("optimizations", Optimization)
+DOCUMENTS = Table("documents", Document, key=("kind", "id"), merges_whole=True)
+TABLES: tuple[Table[Any], ...] = (
+    PROJECTS,
+    TRACES,
+    SPANS,
+    FEEDBACK_SCORES,
+    ATTACHMENTS,
+    DATASETS,
+    DATASET_ITEMS,
+    DATASET_VERSIONS,
+    EXPERIMENTS,
+    EXPERIMENT_ITEMS,
+    PROMPTS,
+    PROMPT_VERSIONS,
+    OPTIMIZATIONS,
+    DOCUMENTS,
+)
+"""All tables of records."""

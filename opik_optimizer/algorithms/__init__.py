@@ -1,0 +1,1 @@
+"""The six algorithms, each on ``Session`` alone and independent of the others."""

@@ -1,0 +1,1 @@
+"""Batteries and fakes for those who write optimizers."""

@@ -1,0 +1,245 @@
+"""The outbox and its sender: nothing that was acknowledged is lost, doubled or reordered."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+import threading
+from contextlib import closing
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from opik_eval.errors import SchemaVersionError, StorageError, UnavailableError
+from opik_eval.storage import outbox_sender
+from opik_eval.storage.http_connection import Reply, Unreachable
+from opik_eval.storage.outbox import Entry, Outbox
+from opik_eval.storage.outbox_sender import Sender, plan_round
+
+
+@pytest.fixture
+def outbox(tmp_path):
+    """An empty outbox."""
+    with closing(Outbox(tmp_path / "box" / "out.db", owner="me")) as opened:
+        yield opened
+
+
+class Clock:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+class Destination:
+    """Takes batches, and answers with what it was told to answer."""
+
+    def __init__(self, *replies):
+        self.replies = list(replies)
+        self.got = []
+        self.bad = set()
+        self.lock = threading.Lock()
+
+    def __call__(self, batch):
+        with self.lock:
+            reply = self.replies.pop(0) if self.replies else Reply(204)
+            if isinstance(reply, Exception):
+                raise reply
+            if reply.is_success and self.bad & {entry.key for entry in batch}:
+                return Reply(400, b'{"errors": ["bad record"]}')
+            if reply.is_success:
+                self.got += [entry.key for entry in batch]
+            return reply
+
+
+def entries(*keys):
+    """Return small entries of these keys."""
+    return [Entry("trace", key, b'{"id":"%b"}' % key.encode()) for key in keys]
+
+
+def sender_of(outbox, destination, clock=None):
+    """Return a sender with a clock of its own."""
+    return Sender(outbox, destination, destination="http://test", now=clock or Clock())
+
+
+def test_entries_leave_in_their_order_and_once(outbox):
+    """What is put in arrives in order; the line is empty afterwards."""
+    outbox.put(entries(*"abc"))
+    outbox.put(entries(*"de"))
+    destination = Destination()
+    assert sender_of(outbox, destination).pump() is None
+    assert destination.got == list("abcde")
+    assert outbox.count_waiting() == 0
+
+
+@pytest.mark.parametrize(
+    ("reply", "seconds"),
+    [
+        (Reply(429, headers={"retry-after": "7"}), 7),
+        (Reply(429, headers={"ratelimit-reset": "3"}), 3),
+        (Reply(429), 0.5),
+        (Reply(503), 0.5),
+        (Reply(500), 0.5),
+        (Unreachable("no"), 0.5),
+        (Reply(401), 60),
+        (Reply(404), 60),
+    ],
+)
+def test_what_cannot_be_taken_now_waits(outbox, reply, seconds):
+    """After such an answer the entries stay, for as long as the server asks or patience says."""
+    outbox.put(entries("a"))
+    destination = Destination(reply)
+    sender = sender_of(outbox, destination)
+    assert sender.pump() == seconds
+    assert (outbox.count_waiting(), destination.got) == (1, [])
+    assert sender.problem
+    assert sender.pump() is None
+    assert (outbox.count_waiting(), destination.got, sender.problem) == (0, ["a"], None)
+
+
+def test_waits_grow_from_failure_to_failure(outbox):
+    """Without advice the wait doubles up to a minute, and starts anew after a success."""
+    outbox.put(entries("a"))
+    sender = sender_of(outbox, Destination(*[Reply(503)] * 9))
+    assert [sender.pump() for _ in range(10)] == [0.5, 1, 2, 4, 8, 16, 32, 60, 60, None]
+    outbox.put(entries("b"))
+    sender._deliver = Destination(Reply(503))
+    assert sender.pump() == 0.5
+
+
+def test_a_bad_record_is_set_aside_and_the_others_arrive(outbox):
+    """A refused batch is halved until the culprits are alone; they are kept with the reason."""
+    destination = Destination()
+    destination.bad = {"c", "x"}
+    outbox.put(entries(*"abcde", "x", "y"))
+    assert sender_of(outbox, destination).pump() is None
+    assert sorted(destination.got) == ["a", "b", "d", "e", "y"]
+    assert outbox.rejections() == [
+        ("trace", "c", "400: bad record"),
+        ("trace", "x", "400: bad record"),
+    ]
+    assert outbox.rejections(own=True) == outbox.rejections()
+
+
+def test_only_the_holder_of_the_lease_sends(outbox):
+    """While another holds the lease, nothing is sent; afterwards it is."""
+    outbox.put(entries("a"))
+    with closing(Outbox(outbox.path, owner="other")) as other, other.lease() as is_held:
+        assert is_held
+        destination = Destination()
+        assert sender_of(outbox, destination).pump() == pytest.approx(0.1)
+        assert destination.got == []
+    assert sender_of(outbox, destination).pump() is None
+    assert destination.got == ["a"]
+
+
+def test_whoever_opens_the_file_later_sees_what_was_left(outbox):
+    """Entries belong to the file; each owner counts its own too."""
+    outbox.put(entries(*"ab"))
+    with closing(Outbox(outbox.path, owner="other")) as other:
+        other.put(entries("c"))
+        assert (other.count_waiting(), other.count_waiting(own=True)) == (3, 1)
+        assert [entry.key for entry in other.head(2, 10**6)] == ["a", "b"]
+        assert other.count_waiting(up_to=2) == 2
+        assert [entry.key for entry in other.head(9, 1)] == ["a"]
+
+
+def test_a_newer_outbox_is_refused_and_a_closed_one_too(outbox):
+    """A file of a later version is left alone; a closed outbox says so."""
+    outbox.close()
+    with pytest.raises(UnavailableError, match="closed"):
+        outbox.put(entries("a"))
+    connection = sqlite3.connect(outbox.path)
+    connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    with pytest.raises(SchemaVersionError, match="newer version"):
+        Outbox(outbox.path, owner="me")
+
+
+def test_an_outbox_needs_a_folder(tmp_path):
+    """Where no folder can be made, the error says so."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UnavailableError, match="cannot make"):
+        Outbox(tmp_path / "file" / "out.db", owner="me")
+
+
+WAITING = st.lists(
+    st.tuples(st.sampled_from("abcdef"), st.integers(0, 40), st.booleans()), max_size=40
+).map(
+    lambda rows: [
+        Entry("trace", key, b"x" * size, b"file" if is_file and size > 35 else None, seq)
+        for seq, (key, size, is_file) in enumerate(rows)
+    ]
+)
+
+
+@settings(max_examples=200)
+@given(line=WAITING)
+def test_a_round_never_overtakes(line):
+    """A round is the head of the line; no key is in two batches; batches keep their limits."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(outbox_sender, "BATCH_RECORDS", 4)
+        patch.setattr(outbox_sender, "BATCH_BYTES", 100)
+        patch.setattr(outbox_sender, "PARALLEL", 3)
+        batches = plan_round(line)
+    taken = [entry for batch in batches for entry in batch]
+    assert taken == line[: len(taken)]
+    assert bool(taken) == bool(line)
+    assert len(batches) <= 3
+    for batch in batches:
+        assert len(batch) <= 4
+        assert len(batch) == 1 or sum(entry.size for entry in batch) <= 100
+        assert len(batch) == 1 or all(entry.content is None for entry in batch)
+    places = [{entry.key for entry in batch} for batch in batches]
+    assert sum(map(len, places)) == len(set().union(*places))
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_any_faults_end_with_everything_there_once(outbox, seed):
+    """Random refusals, losses and bad records: each entry arrives or is rejected, in order."""
+    dice = random.Random(seed)
+    faults = [Reply(429), Reply(503), Unreachable("cut"), Reply(204), Reply(413), Reply(401)]
+    keys = [f"{n % 7}-{n}" if n % 7 else "same" for n in range(200)]
+    outbox.put(entries(*keys))
+    destination = Destination(*dice.choices(faults, k=60))
+    sender = sender_of(outbox, destination)
+    while outbox.count_waiting():
+        sender.pump()
+    gone = [key for _, key, _ in outbox.rejections()]
+    assert sorted(destination.got + gone) == sorted(keys)
+
+
+def test_waiting_ends_by_patience_timeout_or_block(outbox):
+    """Waiting for the line to empty gives up when told, and at once if the server refuses us."""
+    clock = Clock()
+    sender = sender_of(outbox, Destination(), clock)
+    last = outbox.put(entries("a"))
+    assert not sender.wait(last, timeout_seconds=0, patience_seconds=30)
+    assert not sender.wait(last, timeout_seconds=None, patience_seconds=-1)
+    sender._deliver = Destination(Reply(403))
+    sender.pump()
+    assert not sender.wait(last, timeout_seconds=None, patience_seconds=10**9)
+    sender.pump()
+    assert sender.wait(last, timeout_seconds=None, patience_seconds=0)
+
+
+def test_a_background_sender_goes_on_after_the_outbox_fails(outbox, caplog):
+    """An error of the outbox's file ends the attempt, not the thread."""
+    outbox.put(entries("a"))
+    tried = threading.Event()
+
+    def deliver(batch):
+        tried.set()
+        raise StorageError("disk on fire")
+
+    sender = sender_of(outbox, deliver)
+    sender.start()
+    assert tried.wait(10)
+    assert not sender.wait(10**9, timeout_seconds=None, patience_seconds=10**9)
+    assert sender.problem == "disk on fire"
+    sender.stop(10)
+    assert "disk on fire" in caplog.text
