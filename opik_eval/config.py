@@ -47,7 +47,9 @@ class Settings:
         project_name: Project that traces go to when nothing else names one.
         default_llm: Model that judges and prompts use when nothing else names one.
         track_disable: Switch tracing off.
-        local_model_path: A GGUF file that takes the embedded model's place.
+        local_model_path: A GGUF file that takes the embedded model's place; reached by any name
+            that begins with ``local/``, and listed as ``local/`` and the file's name without
+            ``.gguf``.
         data_dir: Folder with optional benchmark data.
         environment: Name of the deployment, stored on traces.
         config_path: The configuration file, there or not.

@@ -1,7 +1,8 @@
 """Canonical JSON and content hashes.
 
 ``dumps`` turns anything a user may put into an item, an input or an output into strict JSON, and
-``loads`` reads it back. What JSON knows survives unchanged. The rest is mapped once, in one place:
+``loads`` reads it back. What is hashed or compared has its keys sorted; what is stored keeps the
+order that its user gave it (``sort_keys=False``). What JSON knows survives unchanged. The rest is mapped once, in one place:
 
 - pydantic models, dataclasses, mappings → objects; keys become text, and where that makes two keys
   equal, those that are no text get their type added: ``{1: "a", "1": "b"}`` has ``1 (int)``
@@ -13,7 +14,8 @@
 - NaN and the infinities → the texts "NaN", "Infinity", "-Infinity" (JSON has no such numbers);
   integers of more than 640 digits → their hexadecimal text (beyond what every reader takes)
 - what contains itself, and arrays and objects inside 254 others → texts that say so
-- anything else → its ``repr`` without memory addresses, so that it is the same in every process
+- anything else → its ``repr`` without memory addresses, so that it is the same in every process;
+  where ``repr`` or ``str`` raises, a text that says so
 """
 
 from __future__ import annotations
@@ -38,7 +40,8 @@ from typing import Protocol, cast
 import orjson
 from pydantic import BaseModel, RootModel
 
-_OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
+_PASSTHROUGH = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
+_SORTED = _PASSTHROUGH | orjson.OPT_SORT_KEYS
 _ATOMS = frozenset({str, int, bool, type(None)})
 _LEAVES = _ATOMS | {float}
 _CONTAINERS = frozenset({dict, list, tuple})
@@ -76,21 +79,28 @@ class _Frame(Protocol):
     def to_dict(self, orient: str) -> object: ...
 
 
-def dumps(value: object) -> bytes:
+def dumps(value: object, *, sort_keys: bool = True) -> bytes:
     """Return ``value`` as canonical JSON: sorted keys, no spaces, UTF-8, no NaN.
 
     Equal content gives equal bytes, in every process and version.
+
+    Args:
+        value: Anything; see the top of this module.
+        sort_keys: ``False`` keeps keys in their order, for texts that are read back and not
+            compared.
 
     Example:
         >>> dumps({"b": 1, "a": (2, None)})
         b'{"a":[2,null],"b":1}'
     """
     try:
-        text = orjson.dumps(value, default=_convert, option=_OPTIONS)
+        text = orjson.dumps(value, default=_convert, option=_SORTED if sort_keys else _PASSTHROUGH)
     except (orjson.JSONEncodeError, RecursionError):
-        return _dumps_carefully(value)
+        return _dumps_carefully(value, sort_keys=sort_keys)
     # orjson writes NaN as null; only texts that hold a null can hide one.
-    return text if _NULL not in text or _is_finite(value) else _dumps_carefully(value)
+    if _NULL not in text or _is_finite(value):
+        return text
+    return _dumps_carefully(value, sort_keys=sort_keys)
 
 
 def loads(text: bytes | str) -> object:
@@ -127,12 +137,12 @@ def content_hash(value: object) -> str:
     return hashlib.sha256(dumps(value)).hexdigest()
 
 
-def _dumps_carefully(value: object) -> bytes:
+def _dumps_carefully(value: object, *, sort_keys: bool = True) -> bytes:
     plain = to_jsonable(value)
     try:
-        return orjson.dumps(plain, option=orjson.OPT_SORT_KEYS)
+        return orjson.dumps(plain, option=orjson.OPT_SORT_KEYS if sort_keys else None)
     except orjson.JSONEncodeError:  # integers beyond 64 bits, lone surrogates
-        text = json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        text = json.dumps(plain, sort_keys=sort_keys, separators=(",", ":"), allow_nan=False)
         return text.encode("ascii")
 
 
@@ -243,11 +253,18 @@ def _list_of(array: _Array) -> object:
 
 
 def _text_of(value: object) -> str:
-    return _ADDRESS.sub("", repr(value))
+    return _ADDRESS.sub("", _said_by(repr, value))
 
 
 def _exception_text(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"
+    return f"{type(error).__name__}: {_said_by(str, error)}"
+
+
+def _said_by(say: Callable[[object], str], value: object) -> str:
+    try:
+        return say(value)
+    except Exception as error:  # noqa: BLE001 - the user's code; a value must not end a run
+        return f"<{type(value).__name__} whose text raises {type(error).__name__}>"
 
 
 def _sorted_members(members: Set[object]) -> list[object]:

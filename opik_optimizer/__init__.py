@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from opik_optimizer import datasets
     from opik_optimizer.agent import OptimizableAgent
     from opik_optimizer.budget import Budget
     from opik_optimizer.chain import Chain
@@ -61,10 +62,13 @@ __all__ = [
     "ParameterOptimizer",
     "ParameterSearchSpace",
     "ParameterSpec",
+    "datasets",
 ]
 
 
 def __getattr__(name: str) -> object:
+    if name == "datasets":
+        return importlib.import_module(f"{__name__}.datasets")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

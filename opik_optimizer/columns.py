@@ -6,8 +6,8 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 
 _WORDS = (
-    "answers?|labels?|references?|targets?|gold|golden|ground_?truth|solutions?|completions?|"
-    "correct|expected|truth|choices_correct"
+    "answers?|answer_?key|labels?|references?|targets?|gold|golden|ground[_ ]?truth|solutions?|"
+    "completions?|correct|expected|truth|highlights|choices_correct"
 )
 _LABEL = re.compile(
     rf"(?:{_WORDS})|(?:expected|correct|gold|golden|reference|target|ideal|best|true|right)_\w+|"

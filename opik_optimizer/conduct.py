@@ -22,7 +22,7 @@ from opik_optimizer.events import (
 )
 from opik_optimizer.job import Job
 from opik_optimizer.outcome import Facts, build_result
-from opik_optimizer.probing import run_probe
+from opik_optimizer.probing import metric_calls_of_probe, run_probe
 from opik_optimizer.reserve import LARGEST_SHARE, Reserve, keep_back
 from opik_optimizer.result import OptimizationResult
 from opik_optimizer.selection import Selection, select_winner
@@ -155,8 +155,11 @@ async def _probe(job: Job, session: Session) -> None:
     wanted = job.given.get("probe", False)
     if not wanted or job.switch.reason is not None:
         return
-    candidates = await job.optimizer.probe_candidates(session)
-    report = await run_probe(session, job.ground, candidates)
+    needed, left = metric_calls_of_probe(session), session.remaining.metric_calls
+    if left is not None and 2 * needed > left:
+        job.warn(f"no probe: it may take {needed} metric calls, and {left} are left for all")
+        return
+    report = await run_probe(session, job.ground, job.optimizer.probe_candidates)
     job.events.emit(ProbeFinished(optimization_id=job.optimization_id, report=report))
     session.details["probe"] = asdict(report)
     if wanted == "stop" and report.verdict == "stop":
@@ -170,7 +173,7 @@ async def _search(job: Job, session: Session) -> None:
             await job.optimizer.search(session)
     except WeakReflectionError as error:
         job.warn(str(error))
-        job.switch.stop("weak_reflection_model")
+        job.switch.stop(error.stop_reason)
     except BudgetExceededError as error:
         job.switch.stop(stop_reason_of(error) or error.limit)
 
@@ -236,7 +239,10 @@ def _result(
         storage_location=ground.storage.location,
         details=session.details | session.details_of.get(selection.winner.candidate.id, {}),
     )
-    return build_result(baseline, selection, facts)
+    result = build_result(baseline, selection, facts)
+    prompts = ground.seed_candidate.prompts.items()
+    result.keep_functions({name: p.function_map for name, p in prompts if p.function_map})
+    return result
 
 
 def _stop_reason(job: Job) -> str:

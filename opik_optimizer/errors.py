@@ -9,9 +9,12 @@ OptimizerError
 ├── ToolError                   a tool definition is wrong, or its server out of reach
 └── ReflectionError             the reflection model did not answer with a usable proposal
     └── WeakReflectionError     it never did: the model is too weak for the task
+        └── NoReflectionError   it never answered at all: its calls fail
 """
 
 from __future__ import annotations
+
+from typing import ClassVar
 
 from opik_eval.errors import (
     BudgetExceededError,
@@ -69,10 +72,19 @@ class ReflectionError(OptimizerError):
 class WeakReflectionError(ReflectionError):
     """None of the first proposals was usable: the reflection model is too weak for the task."""
 
+    stop_reason: ClassVar[str] = "weak_reflection_model"
+
+
+class NoReflectionError(WeakReflectionError):
+    """The first calls of the reflection model all failed: nobody knows what it can do."""
+
+    stop_reason: ClassVar[str] = "no_reflection_model"
+
 
 __all__ = [
     "AgentError",
     "BudgetExhaustedError",
+    "NoReflectionError",
     "ObjectiveError",
     "OptimizerError",
     "ReflectionError",

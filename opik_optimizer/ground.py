@@ -12,10 +12,12 @@ from opik_eval.storage.opening import open_storage
 from opik_optimizer.agent import Agent, as_agent
 from opik_optimizer.budget import Account, Budget
 from opik_optimizer.candidate import Candidate
+from opik_optimizer.mcp import McpServers
 from opik_optimizer.objective import Objective, as_objective, bottom_of
 from opik_optimizer.prompt import ChatPrompt
 from opik_optimizer.settings import OptimizeOptions
 from opik_optimizer.splits import Splits, make_splits
+from opik_optimizer.tools import is_mcp
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,6 +121,24 @@ def lay_ground(
         models=limits.of_models(),
         failure_score=bottom_of(objective) if failure_score is None else failure_score,
     )
+
+
+async def with_tools(prompt: object, servers: McpServers) -> object:
+    """Return a prompt with the tools of its MCP servers; itself if it names none.
+
+    Args:
+        prompt: A prompt, a bundle, or a result.
+        servers: Where the tools are looked up; they can be called while it is open, and whoever
+            calls one later connects anew.
+
+    Raises:
+        ToolError: A server cannot be reached, or a tool is not there.
+    """
+    prompts = Candidate.of(prompt).prompts
+    if not any(is_mcp(tool) for each in prompts.values() for tool in each.tools):
+        return prompt
+    found = {name: await servers.resolve(each) for name, each in prompts.items()}
+    return found if _is_bundle(prompt) else next(iter(found.values()))
 
 
 def _first_of_each(splits: Splits) -> list[Mapping[str, object]]:

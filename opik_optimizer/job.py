@@ -145,10 +145,8 @@ def _reflector(
     optimizer: BaseOptimizer, evaluator: Evaluator, ledger: Ledger[StoredReply]
 ) -> Reflector:
     return Reflector(
-        rewriter=Rewriter(
-            model=optimizer.options.model,  # type: ignore[arg-type]  # checked at first use
-            parameters=optimizer.options.model_parameters,
-        ),
+        rewriter=Rewriter.of(optimizer.options),
+        analyst=Rewriter.of(optimizer.options, analysis=True),
         ledger=ledger,
         events=evaluator.events,
         optimization_id=evaluator.optimization_id,

@@ -7,7 +7,8 @@ A definition names a server, started by a command or reached by a URL::
 
 ``allowed_tools`` limits what is taken of it. Values of ``env`` and ``headers`` may name environment
 variables as ``${env:NAME}``. One connection to each server is kept open on the process's background
-loop, so that tools work from any thread and event loop.
+loop, so that tools work from any thread and event loop. A tool that is called after its connection
+was closed opens it anew.
 """
 
 from __future__ import annotations
@@ -179,6 +180,7 @@ class _Session:
             self._closing.set()
             if self._holder is not None:
                 await asyncio.wait([self._holder])
+            self._client, self._holder, self._closing = None, None, asyncio.Event()
 
         await self._on_background(closed)
 
@@ -194,8 +196,9 @@ class _Session:
         # A client must be entered and left by the same task.
         try:
             async with self._connect(self._tool) as client:
+                closing = self._closing
                 ready.set_result(client)
-                await self._closing.wait()
+                await closing.wait()
         except ToolError as error:
             _fail(ready, error)
         except Exception as error:  # noqa: BLE001 - whatever the server or its transport raises

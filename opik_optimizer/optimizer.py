@@ -135,13 +135,15 @@ class BaseOptimizer:
             limit=MAX_FRUITLESS if self.needs_reflection else None,
         )
 
-    async def probe_candidates(self, session: Session) -> Sequence[Candidate]:  # noqa: ARG002 - theirs
-        """Return a few candidates for the probe before the search; none by default.
+    async def probe_candidates(self, session: Session) -> Sequence[Candidate]:
+        """Return a few candidates for the probe before the search, which tells if they help.
 
-        A subclass that can make some at little cost lets the probe say whether anything moves the
-        score at all.
+        By default it is one that the reflection model makes of some failures; none for an optimizer
+        that does without such a model. A subclass may know better ones.
         """
-        return ()
+        from opik_optimizer.probing import reflected_candidates
+
+        return await reflected_candidates(session) if self.needs_reflection else ()
 
     def optimize_prompt(
         self,
@@ -182,17 +184,20 @@ class BaseOptimizer:
         **options: Unpack[OptimizeOptions],
     ) -> OptimizationResult:
         """Do the same as a coroutine; see ``optimize_prompt``."""
-        from opik_optimizer.ground import lay_ground
+        from opik_optimizer.ground import lay_ground, with_tools
+        from opik_optimizer.mcp import McpServers
 
         given = check_names(options, function="optimize_prompt")
         settings = settings_of(given, self.options)
-        ground = lay_ground(
-            prompt, dataset, metric, given, limits=settings.budget, seed=settings.seed
-        )
-        try:
-            return await self.optimize_on(ground, given)
-        finally:
-            ground.close()
+        async with McpServers() as servers:
+            prompt = await with_tools(prompt, servers)
+            ground = lay_ground(
+                prompt, dataset, metric, given, limits=settings.budget, seed=settings.seed
+            )
+            try:
+                return await self.optimize_on(ground, given)
+            finally:
+                ground.close()
 
     async def optimize_on(self, ground: Ground, given: OptimizeOptions) -> OptimizationResult:
         """Run on prepared ground, as a stage of a chain does.

@@ -24,8 +24,8 @@ class ProbeReport:
     """What the probe found.
 
     Attributes:
-        verdict: ``go`` = candidates move the score; ``stop`` = no headroom, or nothing beyond noise;
-            ``unknown`` = there were no candidates to try.
+        verdict: ``go`` = candidates move the score; ``stop`` = no headroom, or nothing beyond
+            noise; ``unknown`` = there were no candidates to try.
         reason: Why, in one sentence.
         noise: Standard deviation of the score of one item over repeated runs of one prompt;
             ``None`` with fewer than two runs.
@@ -61,8 +61,7 @@ def repeat_noise(runs: Sequence[Mapping[str, float]]) -> float | None:
         0.5
     """
     squares, freedom = 0.0, 0
-    items = runs[0] if runs else {}
-    for item in items:
+    for item in runs[0] if runs else ():
         values = [run[item] for run in runs if item in run]
         if len(values) > 1:
             mean = math.fsum(values) / len(values)
@@ -76,12 +75,12 @@ def judge_headroom(
     candidates: Sequence[Mapping[str, float]],
     *,
     best_possible: float,
-    alpha: float = 0.1,
+    alpha: float = 0.15,
 ) -> tuple[Verdict, str, float | None]:
     """Say whether it is worth going on, from scores of candidates on the baseline's items.
 
-    The gains of all candidates are pooled by item, and each is tested alone with Bonferroni's
-    correction; one sign of life is enough to go on.
+    A single candidate is tested on its gains. Of several, the gains are pooled by item, and each is
+    tested alone with Bonferroni's correction; one sign of life is enough to go on.
 
     Args:
         baseline: Score by item of the initial prompt.
@@ -102,7 +101,7 @@ def judge_headroom(
     best = max(means)
     pooled = [math.fsum(column) / len(column) for column in zip(*gains, strict=True)]
     p_values = [_one_sided(pooled) * 2, *(_one_sided(g) * 2 * len(gains) for g in gains)]
-    smallest = min(1.0, *p_values)
+    smallest = _one_sided(pooled) if len(gains) == 1 else min(1.0, *p_values)
     if smallest <= alpha:
         return "go", f"a candidate gains {best:+.3g} on {len(baseline)} items", best
     return (

@@ -56,10 +56,12 @@ class Reflector:
     """Asks the reflection model. For one run.
 
     Attributes:
-        rewriter: The model, and how it is asked.
+        rewriter: The model that writes prompts, and how it is asked.
+        analyst: The one that analyses; the same unless the user named another.
     """
 
     rewriter: Rewriter
+    analyst: Rewriter
     ledger: Ledger[StoredReply]
     events: EventStream
     optimization_id: str
@@ -75,6 +77,7 @@ class Reflector:
         *,
         purpose: str,
         repeat: int = 0,
+        analysis: bool = False,
     ) -> Reply:
         """Return the model's reply.
 
@@ -83,21 +86,23 @@ class Reflector:
             response_format: What the reply must be.
             purpose: What it is for, for events.
             repeat: Which of several equal questions it is; each has a reply of its own.
+            analysis: Ask the model that analyses.
 
         Raises:
             ReflectionError: There is no usable reply.
             BudgetExceededError: The call does not fit the budget.
         """
+        rewriter = self.analyst if analysis else self.rewriter
         key = ledger_key(
             "reflection",
-            self.rewriter.resolved().name,
-            self.rewriter.parameters,
+            rewriter.resolved().name,
+            rewriter.parameters,
             list(messages),
             response_format.model_json_schema(),
             repeat,
         )
         found = await self.ledger.get(
-            key, lambda: self._call(messages, response_format, purpose, repeat)
+            key, lambda: _call(rewriter, messages, response_format, purpose, repeat)
         )
         await self.ledger.flush()
         self._book(key, found, purpose)
@@ -111,31 +116,6 @@ class Reflector:
         )
         raise ReflectionError(
             reply.error, reply=reply.text, remedy="use a stronger reflection model (model=...)"
-        )
-
-    async def _call(
-        self, messages: Sequence[Message], response_format: type[Reply], purpose: str, repeat: int
-    ) -> StoredReply:
-        meter = ModelBudget()
-        content: object = None
-        error: str | None = None
-        with use_models(budget=meter):
-            try:
-                reflection = await self.rewriter.ask(
-                    messages, response_format, purpose=purpose, repeat=repeat
-                )
-                content = reflection.answer.model_dump(mode="json")
-                text: str | None = reflection.completion.text
-            except ReflectionError as failure:
-                error, text = failure.message, failure.reply
-        used = meter.report()
-        return StoredReply(
-            content=content,
-            error=error,
-            text=text,
-            model_calls=used.requests,
-            tokens=used.tokens,
-            cost_usd=None if used.unpriced_requests else used.cost_usd,
         )
 
     def _book(self, key: str, found: Found[StoredReply], purpose: str) -> None:
@@ -155,3 +135,33 @@ class Reflector:
         self.usage.of("reflection").add(reply.model_calls, reply.tokens, reply.cost_usd)
         if found.origin == "own" and reply.model_calls:
             charge_again(reply.model_calls, reply.tokens, reply.cost_usd)
+
+
+async def _call(
+    rewriter: Rewriter,
+    messages: Sequence[Message],
+    response_format: type[Reply],
+    purpose: str,
+    repeat: int,
+) -> StoredReply:
+    meter = ModelBudget()
+    content: object = None
+    error: str | None = None
+    with use_models(budget=meter):
+        try:
+            reflection = await rewriter.ask(
+                messages, response_format, purpose=purpose, repeat=repeat
+            )
+            content = reflection.answer.model_dump(mode="json")
+            text: str | None = reflection.completion.text
+        except ReflectionError as failure:
+            error, text = failure.message, failure.reply
+    used = meter.report()
+    return StoredReply(
+        content=content,
+        error=error,
+        text=text,
+        model_calls=used.requests,
+        tokens=used.tokens,
+        cost_usd=None if used.unpriced_requests else used.cost_usd,
+    )

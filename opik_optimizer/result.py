@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from opik_eval.serialization import dumps
 from opik_optimizer.errors import ResultError
@@ -22,7 +22,7 @@ from opik_optimizer.history import Round, Trial
 if TYPE_CHECKING:
     import pandas as pd
 
-    from opik_optimizer.prompt import ChatPrompt
+    from opik_optimizer.prompt import ChatPrompt, ToolFunction
 
 SCHEMA_VERSION = 1
 
@@ -162,16 +162,39 @@ class OptimizationResult(_Part):
     phases: dict[str, PhaseUsage] = Field(default_factory=dict)
     seed: int = 0
     details: dict[str, object] = Field(default_factory=dict)
+    _functions: dict[str, Mapping[str, ToolFunction]] = PrivateAttr(default_factory=dict)
 
     @property
     def prompt(self) -> ChatPrompt | dict[str, ChatPrompt]:
-        """The returned prompt, ready to use or to hand to the next optimizer."""
-        return _prompts(self.prompts, is_bundle=self.is_bundle)
+        """The returned prompt, ready to use or to hand to the next optimizer.
+
+        It has the functions of its tools; one that was loaded from a file does not.
+        """
+        return self._as_prompts(self.prompts)
 
     @property
     def initial_prompt(self) -> ChatPrompt | dict[str, ChatPrompt]:
         """The prompt that the run began with."""
-        return _prompts(self.initial_prompts, is_bundle=self.is_bundle)
+        return self._as_prompts(self.initial_prompts)
+
+    def keep_functions(self, functions: Mapping[str, Mapping[str, ToolFunction]]) -> None:
+        """Keep the functions of the prompts' tools, which JSON cannot hold.
+
+        Args:
+            functions: Functions by name, by the prompt's name.
+        """
+        self._functions.update(functions)
+
+    def _as_prompts(
+        self, content: Mapping[str, dict[str, object]]
+    ) -> ChatPrompt | dict[str, ChatPrompt]:
+        from opik_optimizer.prompt import ChatPrompt
+
+        prompts = {
+            name: ChatPrompt.from_dict(part, function_map=self._functions.get(name))
+            for name, part in content.items()
+        }
+        return prompts if self.is_bundle else next(iter(prompts.values()))
 
     @property
     def history(self) -> list[dict[str, object]]:
@@ -284,15 +307,6 @@ class OptimizationResult(_Part):
         from opik_optimizer.reporting import result_text
 
         return result_text(self)
-
-
-def _prompts(
-    content: Mapping[str, dict[str, object]], *, is_bundle: bool
-) -> ChatPrompt | dict[str, ChatPrompt]:
-    from opik_optimizer.prompt import ChatPrompt
-
-    prompts = {name: ChatPrompt.from_dict(part) for name, part in content.items()}
-    return prompts if is_bundle else next(iter(prompts.values()))
 
 
 def _text(value: object) -> str | None:

@@ -4,19 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from pydantic import BaseModel
 
 from opik_eval.errors import ConfigError, ModelError, ParseError
 from opik_eval.models.base import Completion, Message, Model
-from opik_optimizer.errors import ReflectionError, SettingsError, WeakReflectionError
+from opik_optimizer.errors import (
+    NoReflectionError,
+    ReflectionError,
+    SettingsError,
+    WeakReflectionError,
+)
 from opik_optimizer.guards import Rejection
+
+if TYPE_CHECKING:
+    from opik_optimizer.settings import OptimizerOptions
 
 Answer = TypeVar("Answer", bound=BaseModel)
 
 MAX_FRUITLESS = 3
 """After how many unusable proposals, with none usable, a model counts as too weak."""
+
+MAX_FAILED_CALLS = 10
+"""After how many failed calls, each of them tried again and again, a model counts as absent."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +63,17 @@ class Rewriter:
 
     model: str | Model | None = None
     parameters: Mapping[str, object] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, options: OptimizerOptions, *, analysis: bool = False) -> Rewriter:
+        """Return the model that writes for an optimizer, or the one that analyses for it.
+
+        They are the same unless the options name a ``reasoning_model`` or parameters for it.
+        """
+        own = analysis and bool(options.reasoning_model or options.reasoning_model_parameters)
+        model = options.reasoning_model or options.model if own else options.model
+        parameters = options.reasoning_model_parameters if own else options.model_parameters
+        return cls(model=cast("str | Model | None", model), parameters=parameters)
 
     def resolved(self) -> Model:
         """Return the model.
@@ -120,7 +142,8 @@ class ReflectionWatch:
     """Tells a model that is too weak from one that fails at times.
 
     It is told of every proposal in the order of commits. If the first few are all unusable, it ends
-    the run before more is spent; after one usable proposal it never does.
+    the run before more is spent; after one usable proposal it never does. Calls that fail say
+    nothing of what the model can do: they count apart, and more of them are allowed.
 
     Args:
         model_name: Name, for the statement.
@@ -137,6 +160,7 @@ class ReflectionWatch:
     model_name: str
     limit: int | None = MAX_FRUITLESS
     failures: list[str] = field(default_factory=list)
+    failed_calls: list[str] = field(default_factory=list)
     has_succeeded: bool = False
     _last_reply: str | None = field(default=None, repr=False)
 
@@ -145,25 +169,41 @@ class ReflectionWatch:
 
         Raises:
             WeakReflectionError: The first ``limit`` proposals were all unusable.
+            NoReflectionError: The first ``MAX_FAILED_CALLS`` calls all failed.
         """
         if self.has_succeeded:
             return
-        if isinstance(outcome, ReflectionError):
+        if isinstance(outcome, Rejection):
+            self.failures.append(f"{outcome.guard}: {outcome.reason}")
+        elif not isinstance(outcome, ReflectionError):
+            self.has_succeeded = True
+        elif outcome.reply is None:
+            self.failed_calls.append(outcome.message)
+        else:
             self._last_reply = outcome.reply or self._last_reply
             self.failures.append(outcome.message)
-        elif isinstance(outcome, Rejection):
-            self.failures.append(f"{outcome.guard}: {outcome.reason}")
-        else:
-            self.has_succeeded = True
-        if self.limit is not None and len(self.failures) >= self.limit:
-            why = "; ".join(dict.fromkeys(self.failures))
+        if self.limit is not None:
+            self._check(self.limit)
+
+    def _check(self, limit: int) -> None:
+        if not self.failures and len(self.failed_calls) >= MAX_FAILED_CALLS:
+            raise NoReflectionError(
+                f"the reflection model {self.model_name} did not answer: its first "
+                f"{len(self.failed_calls)} calls failed ({_joined(self.failed_calls)})",
+                remedy="check its name, key and connection (model=...), and run again",
+            )
+        if len(self.failures) >= limit:
             raise WeakReflectionError(
                 f"the reflection model {self.model_name} is too weak: none of its first "
-                f"{len(self.failures)} proposals could be used ({why})",
+                f"{len(self.failures)} proposals could be used ({_joined(self.failures)})",
                 reply=self._last_reply,
                 remedy="pass a stronger model= to the optimizer, or use FewShotBayesianOptimizer "
                 "or ParameterOptimizer, which need none",
             )
 
 
-__all__ = ["MAX_FRUITLESS", "Reflection", "ReflectionWatch", "Rewriter"]
+def _joined(texts: Sequence[str]) -> str:
+    return "; ".join(dict.fromkeys(texts))
+
+
+__all__ = ["MAX_FAILED_CALLS", "MAX_FRUITLESS", "Reflection", "ReflectionWatch", "Rewriter"]

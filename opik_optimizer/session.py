@@ -151,13 +151,16 @@ class Session(SessionView):
         *,
         purpose: str,
         repeat: int = 0,
+        analysis: bool = False,
     ) -> Reply:
         """Return the reflection model's reply, of the type asked for; see ``Reflector.ask``.
 
         Raises:
             ReflectionError: There is no usable reply.
         """
-        [reply] = await self.ask_all([messages], response_format, purpose=purpose, repeat=repeat)
+        [reply] = await self.ask_all(
+            [messages], response_format, purpose=purpose, repeat=repeat, analysis=analysis
+        )
         if isinstance(reply, ReflectionError):
             raise reply
         return reply
@@ -169,6 +172,7 @@ class Session(SessionView):
         *,
         purpose: str,
         repeat: int = 0,
+        analysis: bool = False,
     ) -> list[Reply | ReflectionError]:
         """Ask several questions at once.
 
@@ -178,9 +182,9 @@ class Session(SessionView):
         proposal = current_proposal()
         if proposal is not None:
             proposal.has_asked = True
-        ask = self._workshop.reflector.ask
+        ask = partial(self._workshop.reflector.ask, purpose=purpose, analysis=analysis)
         found = await asyncio.gather(
-            *(ask(each, response_format, purpose=purpose, repeat=repeat) for each in questions),
+            *(ask(each, response_format, repeat=repeat) for each in questions),
             return_exceptions=True,
         )
         replies: list[Reply | ReflectionError] = []

@@ -42,8 +42,8 @@ class OptimizeOptions(TypedDict, total=False):
         resume: Go on with what an earlier run of the same search left in the store; ``False`` =
             make everything anew.
         seed: Seed; that of the optimizer if absent.
-        probe: Measure noise and headroom before spending: ``True``, or ``"stop"`` to end the run if
-            there is nothing to gain.
+        probe: Measure noise and headroom before spending, with about 100 metric calls: ``True``, or
+            ``"stop"`` to end the run if there is nothing to gain.
         racing: Drop candidates early that are shown to be worse.
         failure_score: What counts for an item whose task or metric failed.
         guards: What proposals must keep to; see ``GuardSettings``. Roles and tools come from
@@ -86,7 +86,8 @@ class OptimizerOptions:
     Attributes:
         model: Reflection model, a name or a ``Model``; ``None`` = the default of the settings.
         model_parameters: Parameters of its calls.
-        reasoning_model: Another model for analysis, where an algorithm tells the two apart.
+        reasoning_model: Another model for what analyses and does not write prompts: the failure
+            modes of HRPO, the patterns of MetaPrompt; ``model`` if absent.
         reasoning_model_parameters: Parameters of its calls.
         verbose: 0 = silent, 1 = progress and result, 2 = more.
         seed: Seed of all that is random.
@@ -103,13 +104,13 @@ class OptimizerOptions:
     model_parameters: Mapping[str, object] = field(default_factory=dict)
     reasoning_model: object = None
     reasoning_model_parameters: Mapping[str, object] = field(default_factory=dict)
-    verbose: int = 1
+    verbose: int = field(default=1, compare=False)  # what is not compared is no part of a run's key
     seed: int = 42
-    name: str | None = None
+    name: str | None = field(default=None, compare=False)
     skip_perfect_score: bool = True
     perfect_score: float = 0.95
     prompt_overrides: Mapping[str, str] = field(default_factory=dict)
-    n_threads: int = 12
+    n_threads: int = field(default=12, compare=False)
     proposals_in_flight: int | None = None
 
     def __post_init__(self) -> None:

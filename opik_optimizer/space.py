@@ -108,7 +108,7 @@ class ParameterSearchSpace:
                 continue
             current = _get(_targets(spec, candidate.prompts)[0], spec.target)
             for value in (current, spec.default):
-                if value is not None and spec.contains(value):
+                if spec.contains(value):
                     values[spec.name] = value
                     break
         return values

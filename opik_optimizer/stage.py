@@ -73,10 +73,8 @@ class StageSession(Session):
                 watch=optimizer.watch(),
                 reflector=replace(
                     workshop.reflector,
-                    rewriter=Rewriter(
-                        model=options.model,  # type: ignore[arg-type]  # checked at first use
-                        parameters=options.model_parameters,
-                    ),
+                    rewriter=Rewriter.of(options),
+                    analyst=Rewriter.of(options, analysis=True),
                 ),
             ),
             settings=replace(
@@ -113,8 +111,8 @@ class StageSession(Session):
         with account.narrowed(share):
             try:
                 await self._optimizer.search(self)
-            except WeakReflectionError:
-                self.stop("weak_reflection_model")
+            except WeakReflectionError as error:
+                self.stop(error.stop_reason)
             except BudgetExceededError as error:
                 self.stop(stop_reason_of(error) or error.limit)
         self._inherit(known)

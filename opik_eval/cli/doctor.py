@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import platform
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import click
 
@@ -15,8 +18,11 @@ from opik_eval import __version__
 from opik_eval.cli.exits import DONE, ERROR
 from opik_eval.cli.output import common_options, open_store, show_json
 from opik_eval.config import settings
-from opik_eval.errors import OpikEvalError
+from opik_eval.errors import ConfigError, OpikEvalError
 from opik_eval.models.local import EMBEDDED_MODEL, unavailable_reason
+from opik_eval.storage.http_check import check_server
+from opik_eval.storage.http_connection import normalised_url
+from opik_eval.storage.opening import parse_target
 
 _LEAST_FREE_BYTES = 200_000_000
 _FLUSH_SECONDS = 5.0
@@ -43,7 +49,38 @@ def _versions() -> Finding:
     return Finding("versions", "ok", detail)
 
 
+def _server(target: str | None) -> Iterator[Finding]:
+    """Look at the server that a target names, if it names one."""
+    try:
+        scheme, url = parse_target(target)
+    except ConfigError:
+        return  # the look at the store tells
+    if scheme != "http":
+        return
+    known = settings()
+    began = time.perf_counter()
+    found = check_server(url, workspace=known.workspace, api_key=known.api_key)
+    milliseconds = (time.perf_counter() - began) * 1000
+    kind = "opik-eval" if found.is_native else "Opik"
+    key = "with a key" if known.api_key else "without a key"
+    detail = f"{found.url} is an {kind} server, workspace {known.workspace}, {key}"
+    yield Finding("server", "ok", f"{detail}; it took {milliseconds:.0f} ms to find that out")
+    if found.url != normalised_url(url):
+        yield Finding("server", "note", f"the URL lacks its prefix; write {found.url}")
+    if not (known.api_key or _is_local(found.url)):
+        yield Finding("server", "note", "it is on another machine and demands no key")
+
+
+def _is_local(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    return host in ("localhost", "::1") or host.startswith("127.")
+
+
 def _store(target: str | None) -> Iterator[Finding]:
+    scheme, place = parse_target(target)
+    if scheme == "file" and not Path(place).expanduser().exists():
+        yield from _store_to_be(Path(place).expanduser().absolute())
+        return
     with open_store(target) as storage:
         count = sum(1 for _ in storage.list_experiments())
         storage.write([])
@@ -52,11 +89,24 @@ def _store(target: str | None) -> Iterator[Finding]:
         if not report.complete:
             detail = f"{report.pending} pending, {len(report.rejected)} rejected"
             yield Finding("delivery", "bad", detail)
-    scheme, _, place = storage.location.partition(":")
     if scheme == "file":
-        free = shutil.disk_usage(Path(place).parent).free
-        state = "ok" if free > _LEAST_FREE_BYTES else "bad"
-        yield Finding("disk", state, f"{free / 1e9:.1f} GB free")
+        yield _disk(Path(storage.location.partition(":")[2]).parent)
+
+
+def _store_to_be(path: Path) -> Iterator[Finding]:
+    """Look at the place of a store that the first run will make."""
+    folder = next(folder for folder in path.parents if folder.is_dir())
+    if os.access(folder, os.W_OK):
+        yield Finding("store", "ok", f"file:{path}, made by the first run")
+    else:
+        yield Finding("store", "bad", f"file:{path} cannot be made: {folder} is read-only")
+    yield _disk(folder)
+
+
+def _disk(folder: Path) -> Finding:
+    free = shutil.disk_usage(folder).free
+    state = "ok" if free > _LEAST_FREE_BYTES else "bad"
+    return Finding("disk", state, f"{free / 1e9:.1f} GB free")
 
 
 def _models() -> Iterator[Finding]:
@@ -80,14 +130,15 @@ def _configuration() -> Finding:
 @click.command("doctor")
 @common_options
 def doctor_command(storage: str | None, as_json: bool) -> int:
-    """Check installation, configuration, store and models. Exits with 1 if something is bad.
+    """Check installation, configuration, server, store and models; exits with 1 if one is bad.
 
     Each line starts with ok, note (works, but worth knowing) or bad.
     """
     findings = [
         *_guarded("versions", lambda: iter([_versions()])),
         *_guarded("configuration", lambda: iter([_configuration()])),
-        *_guarded("store", lambda: _store(storage)),
+        *(server := _guarded("server", lambda: _server(storage))),
+        *(() if _is_bad(server) else _guarded("store", lambda: _store(storage))),
         *_guarded("models", _models),
     ]
     if as_json:
@@ -95,7 +146,11 @@ def doctor_command(storage: str | None, as_json: bool) -> int:
     else:
         for finding in findings:
             click.echo(f"{finding.state:<5} {finding.check:<15} {finding.detail}")
-    return ERROR if any(finding.state == "bad" for finding in findings) else DONE
+    return ERROR if _is_bad(findings) else DONE
+
+
+def _is_bad(findings: list[Finding]) -> bool:
+    return any(finding.state == "bad" for finding in findings)
 
 
 def _guarded(check: str, look: Callable[[], Iterator[Finding]]) -> list[Finding]:

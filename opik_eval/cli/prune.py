@@ -36,7 +36,8 @@ def prune_command(
 ) -> None:
     """Delete old traces with their spans, scores and attachments.
 
-    Datasets, prompts and experiments stay. A running server does the same with --retention-days
+    Bytes on disk that nothing refers to any more go too, whatever deleted their record. Datasets,
+    prompts and experiments stay. A running server does the same with --retention-days
     and --retention-gb.
     """
     from opik_eval.server.retention import Retention
@@ -44,17 +45,28 @@ def prune_command(
     if days is None and gigabytes is None and audit_days is None:
         raise click.UsageError("say what to delete: --days, --gb or --audit-days")
     retention, now, deleted = Retention(days=days, gigabytes=gigabytes), utc_now(), {}
+    garbage = 0
     with opened_workspaces(store) as workspaces:
         for name in workspaces.names() if workspace is None else [workspace]:
-            deleted[name] = retention.apply(workspaces.storage(name), now)
+            storage = workspaces.storage(name)
+            garbage += storage.collect_garbage()
+            deleted[name] = retention.apply(storage, now)
             note_change(workspaces, "prune", name, f"{deleted[name]} traces")
         lines = 0
         if audit_days is not None:
             lines = forget_before(workspaces.control, now - timedelta(days=audit_days))
     if as_json:
-        show_json({"deleted_traces": deleted, "deleted_audit_lines": lines})
+        show_json(
+            {
+                "deleted_traces": deleted,
+                "deleted_unused_files": garbage,
+                "deleted_audit_lines": lines,
+            }
+        )
         return
     for name, count in deleted.items():
         click.echo(f"{name}: {count} traces deleted")
+    if garbage:
+        click.echo(f"{garbage} files that nothing referred to any more deleted")
     if audit_days is not None:
         click.echo(f"{lines} lines of the audit trail deleted")

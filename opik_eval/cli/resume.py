@@ -21,7 +21,7 @@ def resume_command(experiment: str, storage: str | None, as_json: bool) -> int:
 
     What is done stands; what is missing or failed runs, on the dataset version of the first run.
     """
-    with open_store(storage) as opened:
+    with open_store(storage, create=False) as opened:
         record = get_experiment(opened, experiment)
         run = _run_file_of(record)
         dataset = pinned_dataset(opened, record.dataset_name, record.dataset_version_id)

@@ -70,6 +70,7 @@ def _report(report: SyncReport, url: str, *, as_json: bool) -> None:
     counts = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in report.sent.items())
     click.echo(f"sent {counts or 'nothing'} to {url}; {report.skipped} had arrived before")
     if flush.pending:
-        click.echo(f"{flush.pending} records wait on disk; the same command goes on", err=True)
+        why = f" ({flush.problem})" if flush.problem else ""
+        click.echo(f"{flush.pending} records wait on disk{why}; the same command goes on", err=True)
     for reason in flush.rejected:
         click.echo(f"rejected: {reason}", err=True)

@@ -61,7 +61,8 @@ def delete_command(name: str, yes: bool, store: str | None, as_json: bool) -> No
         if not yes:
             click.confirm(f"Delete the workspace {name} with all that is in it?", abort=True)
         keys = Keys(workspaces.control)
-        revoked = [key.prefix for key in keys.list() if key.workspace == name]
+        own = [key for key in keys.list() if key.workspace == name]
+        revoked = [key.prefix for key in own if key.revoked_at is None]
         for prefix in revoked:  # first, so that they cannot open a new one of that name
             keys.revoke(prefix)
         workspaces.delete(name)

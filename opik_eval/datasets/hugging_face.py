@@ -38,9 +38,37 @@ def load_hugging_face(name: str) -> Iterable[Mapping[str, object]]:
     return cast("Iterable[Mapping[str, object]]", loaded)
 
 
+def read_split(
+    repository: str, *, split: str, config: str | None = None
+) -> Iterator[Mapping[str, object]]:
+    """Yield the rows of a split as they come, without loading the whole of it.
+
+    Where the hub is out of reach they are taken from the library's cache.
+
+    Args:
+        repository: ``OWNER/NAME``.
+        split: Name of the split.
+        config: Configuration of the dataset, where it has several.
+
+    Raises:
+        DatasetError: They cannot be loaded (unknown name or split, neither network nor cache).
+    """
+    import datasets
+
+    try:
+        with _cache_only_if_unreachable() as is_offline:
+            rows = datasets.load_dataset(repository, config, split=split, streaming=not is_offline)
+        yield from cast("Iterable[Mapping[str, object]]", rows)
+    except Exception as error:  # the library raises errors of many kinds, its own and others'
+        raise DatasetError(
+            f"cannot load the split {split!r} of {repository!r} from the Hugging Face hub: {error}",
+            remedy="check name, split and network",
+        ) from error
+
+
 @contextmanager
-def _cache_only_if_unreachable() -> Iterator[None]:
-    """Ask the library for cached data only where the hub is out of reach.
+def _cache_only_if_unreachable() -> Iterator[bool]:
+    """Ask the library for cached data only where the hub is out of reach; tell whether it is.
 
     Left alone it tries again and again for more than 20 seconds.
     """
@@ -53,7 +81,7 @@ def _cache_only_if_unreachable() -> Iterator[None]:
     try:
         for place in places:
             place.HF_HUB_OFFLINE = is_offline
-        yield
+        yield is_offline
     finally:
         for place, value in zip(places, before, strict=True):
             place.HF_HUB_OFFLINE = value

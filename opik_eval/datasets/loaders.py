@@ -128,7 +128,7 @@ def _rows_of_mappings(source: Iterable[object], where: str) -> Iterator[Row]:
     for index, item in enumerate(source):
         if not isinstance(item, Mapping):
             raise DatasetError(
-                f"item {index} of {where} is a {type(item).__name__}, not a mapping",
+                f"item {index} of {where} is of type {type(item).__name__}, not a mapping",
                 remedy="make every item a dict, for example {'input': ..., 'expected_output': ...}",
             )
         yield {str(key): value for key, value in item.items()}
@@ -220,7 +220,9 @@ def _read_parquet(path: Path) -> Iterator[Row]:
             for batch in file.iter_batches():
                 yield from batch.to_pylist()
     except pa.ArrowException as error:
-        raise DatasetError(f"{path}: not a Parquet file ({error})") from error
+        raise DatasetError(
+            f"{path}: not a Parquet file ({error})", remedy="check that it is the right file"
+        ) from error
 
 
 _READERS: Mapping[str, Callable[[Path], Iterator[Row]]] = {

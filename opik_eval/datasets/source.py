@@ -121,12 +121,12 @@ class ItemSource(ABC):
 
     def to_json(self) -> str:
         """Return the items as a JSON list."""
-        return dumps(list(self)).decode()
+        return dumps(list(self), sort_keys=False).decode()
 
     def to_jsonl(self, path: str | Path) -> None:
         """Write the items to a file, one JSON object a line."""
         with Path(path).open("wb") as file:
-            file.writelines(dumps(row) + b"\n" for row in self)
+            file.writelines(dumps(row, sort_keys=False) + b"\n" for row in self)
 
 
 class DatasetView(ItemSource):

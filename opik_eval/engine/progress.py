@@ -13,10 +13,14 @@ from opik_eval.experiments.result import TestResult
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.live import Live
     from rich.progress import Progress, TaskID
+    from rich.text import Text
 
 _REFRESH_SECONDS = 0.1
 _SHOWN_MEANS = 4
+_NAME_WIDTH = 28
+_BAR_WIDTH = 12
 
 
 class Listener(Protocol):
@@ -76,7 +80,9 @@ class Tally:
 
 
 class ProgressBar:
-    """A progress line on standard error; silent where that is no terminal.
+    """How far and how fast on one line, the figures below; silent where there is no terminal.
+
+    Drawn on standard error, within 80 columns.
 
     Args:
         total: Number of units, if known.
@@ -102,45 +108,35 @@ class ProgressBar:
         self._silent = silent
         self._now = now
         self._drawn_at = float("-inf")
-        self._progress: Progress | None = None
+        self._live: Live | None = None
+        self._progress: Progress
+        self._figures: Text
         self._task: TaskID
         self._started_at: float
 
     def __enter__(self) -> Self:
-        """Draw the line."""
+        """Draw the lines."""
         if self._silent:
             return self
-        from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeElapsedColumn,
-            TimeRemainingColumn,
-        )
+        from rich.console import Console, Group
+        from rich.live import Live
+        from rich.text import Text
 
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[means]}"),
-            console=self._console or Console(stderr=True),
+        console = self._console or Console(stderr=True)
+        if not console.is_terminal:
+            return self
+        self._progress = _progress(console, self._now)
+        self._task = self._progress.add_task(self._description, total=self._total, rate="")
+        self._figures = Text(no_wrap=True, overflow="ellipsis")
+        self._live = Live(
+            Group(self._progress, self._figures),
+            console=console,
             auto_refresh=False,
             transient=True,
             # What tasks print would else go to the terminal even where standard output is a file.
             redirect_stdout=sys.stdout is not None and sys.stdout.isatty(),
         )
-        if not self._progress.console.is_terminal:
-            self._progress = None
-            return self
-        self._progress.start()
-        self._task = self._progress.add_task(
-            self._description, total=self._total, rate="", means=""
-        )
+        self._live.start()
         self._started_at = self._now()
         return self
 
@@ -150,25 +146,47 @@ class ProgressBar:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Remove the line."""
-        if self._progress is not None:
-            self._draw(self._progress)
-            self._progress.stop()
+        """Remove the lines."""
+        if self._live is not None:
+            self._draw(self._live)
+            self._live.stop()
 
     def finished(self, results: Sequence[TestResult]) -> None:
         """Count results; redraw at most ten times a second."""
         for result in results:
             self.tally.add(result)
-        if self._progress is not None and self._now() - self._drawn_at >= _REFRESH_SECONDS:
-            self._draw(self._progress)
+        if self._live is not None and self._now() - self._drawn_at >= _REFRESH_SECONDS:
+            self._draw(self._live)
 
-    def _draw(self, progress: Progress) -> None:
+    def _draw(self, live: Live) -> None:
         self._drawn_at = self._now()
         elapsed = max(self._drawn_at - self._started_at, 1e-9)
-        progress.update(
-            self._task,
-            completed=self.tally.done,
-            rate=f"{self.tally.done / elapsed:.1f}/s",
-            means=self.tally.summary(),
-            refresh=True,
-        )
+        rate = f"{self.tally.done / elapsed:.1f}/s"
+        self._progress.update(self._task, completed=self.tally.done, rate=rate)
+        self._figures.plain = self.tally.summary()
+        live.refresh()
+
+
+def _progress(console: Console, now: Callable[[], float]) -> Progress:
+    """Return the line's columns; widths are such that 80 columns are enough for most runs."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+    from rich.table import Column
+
+    named = Column(max_width=_NAME_WIDTH, no_wrap=True, overflow="ellipsis")
+    return Progress(
+        TextColumn("{task.description}", markup=False, table_column=named),
+        BarColumn(bar_width=_BAR_WIDTH),
+        MofNCompleteColumn(table_column=Column(no_wrap=True)),
+        TextColumn("{task.fields[rate]}", table_column=Column(no_wrap=True)),
+        TimeElapsedColumn(table_column=Column(no_wrap=True)),
+        TimeRemainingColumn(table_column=Column(no_wrap=True)),
+        console=console,
+        get_time=now,
+    )

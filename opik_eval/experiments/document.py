@@ -29,9 +29,9 @@ def write_document(
     fields = {"schema": SCHEMA, "schema_version": SCHEMA_VERSION, **header}
     try:
         with partial.open("wb") as file:
-            file.write(dumps(fields)[:-1] + b',\n"test_results":[')
+            file.write(dumps(fields, sort_keys=False)[:-1] + b',\n"test_results":[')
             for number, row in enumerate(rows):
-                file.write((b",\n" if number else b"\n") + dumps(row))
+                file.write((b",\n" if number else b"\n") + dumps(row, sort_keys=False))
             file.write(b"\n]}\n")
             file.flush()
             os.fsync(file.fileno())

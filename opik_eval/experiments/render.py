@@ -127,6 +127,8 @@ def _result_notes(result: EvaluationResult) -> list[str]:
             f"Not all delivered: {result.flush.pending} records wait on disk, "
             f"{len(result.flush.rejected)} were rejected"
         )
+        if result.flush.problem:
+            notes.append(f"Why they wait: {shorten(result.flush.problem, 200)}")
         notes += [f"Rejected: {shorten(reason, 200)}" for reason in result.flush.rejected[:3]]
     notes += [f"Warning: {shorten(warning, 200)}" for warning in result.warnings]
     where = result.experiment_url or result.storage_location

@@ -16,6 +16,7 @@ from opik_eval.server.roles import Role, needed_role, only_reads, reaches
 from opik_eval.server.visits import Visit, visit_of
 from opik_eval.storage.base import DocumentStore, Storage
 from opik_eval.storage.pages import PageStore
+from opik_eval.storage.payload_store import PayloadStore
 from opik_eval.storage.workspaces import DEFAULT_WORKSPACE, Workspaces
 
 
@@ -27,6 +28,7 @@ class RequestContext:
         workspace: Name of the workspace.
         storage: Its records.
         pages: The same records, a page at a time.
+        payloads: The same records, written as they come from the wire.
         documents: What only the server keeps, such as comments and queues.
         role: What the user may do.
         lock: Held while something is read, changed and written back.
@@ -37,6 +39,7 @@ class RequestContext:
     workspace: str
     storage: Storage
     pages: PageStore
+    payloads: PayloadStore
     documents: DocumentStore
     role: Role
     lock: threading.RLock
@@ -72,7 +75,7 @@ class Tenants:
         except (ConfigError, NotFoundError):
             raise FrameworkError(404, "Workspace not found", workspace) from None
         lock = self._locks.setdefault(workspace, threading.RLock())
-        return RequestContext(workspace, store, store, store, role, lock, user, key)
+        return RequestContext(workspace, store, store, store, store, role, lock, user, key)
 
 
 class OpenAccess:

@@ -27,7 +27,7 @@ class Standing:
 
 
 class Bucket:
-    """Counts events in windows of a minute that begin with the first event. Thread-safe.
+    """Counts events in windows of a minute that begin with the first event. Not thread-safe.
 
     Args:
         name: What its headers are called, as in ``Opik-NAME-Limit``.
@@ -39,27 +39,25 @@ class Bucket:
         self.name = name
         self.limit = limit
         self._clock = clock
-        self._lock = threading.Lock()
         self._windows: dict[str, tuple[float, int]] = {}
-
-    def take(self, holder: str, events: int) -> Standing | None:
-        """Count events of a holder; return ``None``, and count nothing, if they are too many.
-
-        A batch beyond the limit counts as much as the limit, so that it can pass at all.
-        """
-        with self._lock:
-            now, (end, used) = self._clock(), self._window(holder)
-            wanted = min(events, self.limit)
-            if used + wanted > self.limit:
-                return None
-            self._windows[holder] = end, used + wanted
-            return Standing(self.limit - used - wanted, end - now)
 
     def standing(self, holder: str) -> Standing:
         """Return how much of a holder's window is left."""
-        with self._lock:
-            end, used = self._window(holder)
-            return Standing(self.limit - used, end - self._clock())
+        end, used = self._window(holder)
+        return Standing(self.limit - used, end - self._clock())
+
+    def has_room(self, holder: str, events: int) -> bool:
+        """Return whether events of a holder still fit.
+
+        A batch beyond the limit fits into an empty window, so that it can pass at all.
+        """
+        return min(events, self.limit) <= self.standing(holder).remaining
+
+    def take(self, holder: str, events: int) -> Standing:
+        """Count events of a holder, and return how much is left."""
+        end, used = self._window(holder)
+        self._windows[holder] = end, min(used + events, self.limit)
+        return self.standing(holder)
 
     def _window(self, holder: str) -> tuple[float, int]:
         now = self._clock()
@@ -82,6 +80,7 @@ class RateLimits:
         workspace_limit: int | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._lock = threading.Lock()
         self._of_key = None if key_limit is None else Bucket("User", key_limit, clock)
         self._of_workspace = (
             None if workspace_limit is None else Bucket("Workspace", workspace_limit, clock)
@@ -101,14 +100,15 @@ class RateLimits:
         Raises:
             FrameworkError: They are too many now (429); its headers say when to come back.
         """
+        pairs = ((self._of_key, key), (self._of_workspace, workspace))
+        held = [(bucket, holder) for bucket, holder in pairs if bucket is not None]
         headers: dict[str, str] = {}
-        for bucket, holder in ((self._of_key, key), (self._of_workspace, workspace)):
-            if bucket is None:
-                continue
-            standing = bucket.take(holder, events)
-            if standing is None:
-                raise _too_many(bucket, bucket.standing(holder))
-            headers |= _headers(bucket, standing)
+        with self._lock:
+            for bucket, holder in held:
+                if not bucket.has_room(holder, events):
+                    raise _too_many(bucket, bucket.standing(holder))
+            for bucket, holder in held:
+                headers |= _headers(bucket, bucket.take(holder, events))
         return headers
 
 

@@ -13,12 +13,12 @@ def json_reply(
     value: object, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
     """Return an answer with a JSON body."""
-    return Response(dumps(value), status, headers, media_type="application/json")
+    return Response(dumps(value, sort_keys=False), status, headers, media_type="application/json")
 
 
 def lines_reply(values: Iterable[object]) -> Response:
     """Return an answer with one JSON value a line."""
-    body = b"".join(dumps(value) + b"\n" for value in values)
+    body = b"".join(dumps(value, sort_keys=False) + b"\n" for value in values)
     return Response(body, media_type="application/octet-stream")
 
 

@@ -88,9 +88,12 @@ class Housekeeping:
     def _run(self) -> None:
         while not self._stop.is_set():
             try:
-                for name, count in prune(self._workspaces, self._retention, self._now()).items():
-                    if count:
-                        _log.info("deleted %d traces", count, extra={"workspace": name})
+                self._prune()
             except OpikEvalError as error:
                 _log.error("retention failed: %s", error.message)
             self._stop.wait(_INTERVAL_SECONDS)
+
+    def _prune(self) -> None:
+        for name, count in prune(self._workspaces, self._retention, self._now()).items():
+            if count:
+                _log.info("deleted %d traces", count, extra={"workspace": name})

@@ -76,11 +76,13 @@ class FlushReport:
         delivered: Records at their destination.
         pending: Records that are safe on disk but not delivered yet.
         rejected: Records the destination refused, with its reasons.
+        problem: Why the pending ones could not be delivered at the last attempt, if there was one.
     """
 
     delivered: int = 0
     pending: int = 0
     rejected: tuple[str, ...] = ()
+    problem: str | None = None
 
     @property
     def complete(self) -> bool:
@@ -164,7 +166,11 @@ class TraceStore(Protocol):
         ...
 
     def delete_traces(self, trace_ids: Sequence[str]) -> None:
-        """Delete traces with their spans, scores and attachments. Unknown ids are no error."""
+        """Delete traces with their spans, scores and attachments. Unknown ids are no error.
+
+        Bytes that a backend keeps beside its records may stay until ``UpkeepStore.collect_garbage``
+        (``opik-eval prune``).
+        """
         ...
 
     def put_attachment(self, attachment: Attachment, content: bytes | Path) -> None:

@@ -44,7 +44,9 @@ class ItemCache:
         """Yield items, and keep them once all of them have been read."""
         lines, size = list[bytes](), 0
         for item in items:
-            line = dumps(dataset_item_to_wire(item)) if size <= self._max_bytes else b""
+            line = b""
+            if size <= self._max_bytes:
+                line = dumps(dataset_item_to_wire(item), sort_keys=False)
             size += len(line)
             lines.append(line)
             yield item

@@ -57,7 +57,9 @@ class OpikDialect(Dialect):
         if batch[0].content is not None:
             return upload(self._connection, batch[0])
         return self._writer.write(
-            record_from_wire(cast("Payload", loads(entry.payload))) for entry in batch
+            record_from_wire(cast("Payload", loads(part.payload)))
+            for entry in batch
+            for part in entry.parts()
         )
 
     @override

@@ -166,7 +166,9 @@ class OpikWriter:
         return self._send("POST", path, body)
 
     def _send(self, method: str, path: str, body: object) -> Reply:
-        return self._connection.exchange(method, f"v1/private/{path}", body=dumps(body))
+        return self._connection.exchange(
+            method, f"v1/private/{path}", body=dumps(body, sort_keys=False)
+        )
 
 
 def put_named(connection: Connection, find: Find, record: Dataset | Prompt) -> None:
@@ -178,7 +180,7 @@ def put_named(connection: Connection, find: Find, record: Dataset | Prompt) -> N
     kind = "dataset" if isinstance(record, Dataset) else "prompt"
     path = f"v1/private/{kind}s"
     body = payload(record)
-    reply = connection.exchange("POST", path, body=dumps(body))
+    reply = connection.exchange("POST", path, body=dumps(body, sort_keys=False))
     if reply.is_success:
         return
     if reply.status != 409:

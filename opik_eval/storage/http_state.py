@@ -51,6 +51,8 @@ _WRITABLE: tuple[type[Record], ...] = (
 _NAMES = {kind: name for name, kind in KINDS.items()}
 _NAMED = (Dataset, Prompt)
 _CLOSING_SECONDS = 5.0
+_ENTRY_RECORDS = 500
+_ENTRY_BYTES = 1 << 20
 
 
 class HttpState:
@@ -122,7 +124,7 @@ class HttpState:
             with self._lock:
                 self._written += len(given)
         elif given:
-            self.put([_entry(record) for record in given])
+            self.put([*_entries(given)])
 
     def put_attachment(self, attachment: Attachment, content: bytes) -> None:
         """Keep a file for the server."""
@@ -135,7 +137,7 @@ class HttpState:
         last = self.outbox.put(entries)
         with self._lock:
             self._last = max(self._last, last)
-            self._written += len(entries)
+            self._written += sum(entry.records for entry in entries)
         self.sender.start()
 
     def flush(self, timeout_seconds: float | None) -> FlushReport:
@@ -148,6 +150,7 @@ class HttpState:
             delivered=self._written - pending - len(refused),
             pending=pending,
             rejected=tuple(f"{kind} {key}: {reason}" for kind, key, reason in refused),
+            problem=self.sender.problem if pending else None,
         )
 
     def check_open(self) -> None:
@@ -221,5 +224,13 @@ def simplified(where: Filter | None) -> Filter | None:
     return true if true in parts else AnyOf(tuple(part for part in parts if part != false))
 
 
-def _entry(record: Record) -> Entry:
-    return Entry(kind_of(record), "\x1f".join(key_of(record)), dumps(record_to_wire(record)))
+def _entries(records: Sequence[Record]) -> Iterator[Entry]:
+    """Yield entries of up to 500 records; where that makes more than a megabyte, of fewer."""
+    for start in range(0, len(records), _ENTRY_RECORDS):
+        part = records[start : start + _ENTRY_RECORDS]
+        names = [(kind_of(record), "\x1f".join(key_of(record))) for record in part]
+        entry = Entry.of_many(names, [record_to_wire(record) for record in part])
+        if entry.size > _ENTRY_BYTES:
+            yield from entry.parts()
+        else:
+            yield entry

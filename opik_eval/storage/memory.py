@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import cast
 
 from typing_extensions import override
 
@@ -13,6 +14,8 @@ from opik_eval.storage.memory_pages import MemoryPages
 from opik_eval.storage.memory_runs import MemoryExperiments, MemoryOptimizations, MemoryPrompts
 from opik_eval.storage.memory_state import MemoryState
 from opik_eval.storage.memory_upkeep import MemoryUpkeep
+from opik_eval.storage.payload_store import PayloadStore
+from opik_eval.storage.wire import Payload, record_from_wire
 
 
 class MemoryStorage(
@@ -23,6 +26,7 @@ class MemoryStorage(
     MemoryOptimizations,
     MemoryDocuments,
     MemoryUpkeep,
+    PayloadStore,
     Storage,
 ):
     """A storage that lives and dies with its process. Every object is a store of its own.
@@ -46,6 +50,10 @@ class MemoryStorage(
     @override
     def write(self, records: Iterable[Writable]) -> None:
         self._state.write(records)
+
+    @override
+    def write_payloads(self, payloads: Sequence[Payload]) -> None:
+        self.write([cast("Writable", record_from_wire(payload)) for payload in payloads])
 
     @override
     def flush(self, timeout_seconds: float | None = None) -> FlushReport:

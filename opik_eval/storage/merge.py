@@ -99,15 +99,21 @@ def merge(a: Merged[R], b: Merged[R]) -> Merged[R]:
     return Merged(a.kind, values, newest, older)
 
 
-def encode(record: Record) -> bytes:
-    """Return, as canonical JSON, the fields that a record names: those set and not ``None``."""
-    named = {name: getattr(record, name) for name in record.model_fields_set}
-    return dumps({name: value for name, value in named.items() if value is not None})
+def encode(record: Record, *, sort_keys: bool = False) -> bytes:
+    """Return, as JSON, the fields that a record names: those set and not ``None``.
+
+    Args:
+        record: The record.
+        sort_keys: Return canonical JSON, to compare; else the user's keys keep their order.
+    """
+    named = {name: getattr(record, name) for name in sorted(record.model_fields_set)}
+    present = {name: value for name, value in named.items() if value is not None}
+    return dumps(present, sort_keys=sort_keys)
 
 
 def encode_values(values: Mapping[str, object]) -> bytes:
-    """Return the canonical JSON of ``Merged.values``."""
-    return dumps(values)
+    """Return the JSON of ``Merged.values``."""
+    return dumps(values, sort_keys=False)
 
 
 def decode(kind: type[R], text: bytes | str) -> R:

@@ -1,8 +1,12 @@
 """The outbox: what was acknowledged and has not reached its server yet, in one SQLite file.
 
-A write is committed here before it is acknowledged, so it survives the process. Rows leave in the
-order in which they came; whoever holds the lease sends them, in any process. The lease is a lock on
-a file beside, which the operating system drops with its holder, however that ends.
+A write is committed here before it is acknowledged, so it survives the process. Entries leave in
+the order in which they came; whoever holds the lease sends them, in any process. The lease is a
+lock on a file beside, which the operating system drops with its holder, however that ends.
+
+Records that are put in together share a row as long as nothing parts them, because a row for each
+would cost more than all the rest. Each has a place in line; the row has that of its last one. What
+leaves a row before the others leaves ``null`` behind.
 """
 
 from __future__ import annotations
@@ -12,14 +16,16 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import accumulate, chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from opik_eval.errors import SchemaVersionError, UnavailableError
 from opik_eval.records import utc_now
+from opik_eval.serialization import dumps, loads
 from opik_eval.storage.file_errors import explained
 
-_VERSION = 1
+_VERSION = 2
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS waiting (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, owner TEXT NOT NULL, kind TEXT NOT NULL,
@@ -29,19 +35,27 @@ CREATE TABLE IF NOT EXISTS rejected (
     seq INTEGER PRIMARY KEY, owner TEXT NOT NULL, kind TEXT NOT NULL, key TEXT NOT NULL,
     payload BLOB NOT NULL, content BLOB, reason TEXT NOT NULL, rejected_at TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS cached (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+ALTER TABLE waiting ADD COLUMN first INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE waiting ADD COLUMN records INTEGER NOT NULL DEFAULT 1;
+UPDATE waiting SET first = seq;
 """
+_MANY = ""
+"""The kind of an entry that holds several records."""
 _BUSY_MILLISECONDS = 30_000
 
 
 class Entry(NamedTuple):
-    """One record on its way.
+    """One record on its way, or several.
 
     Attributes:
-        kind: Type of the record, as ``wire.record_to_wire`` names it.
-        key: What identifies the record; entries of one key must arrive in order.
-        payload: The record as ``wire.record_to_wire`` gives it, in JSON.
+        kind: Type of the record, as ``wire.record_to_wire`` names it; ``""`` for several.
+        key: What identifies the record; entries of one key must arrive in order. For several
+            records a JSON list of their kinds and keys, in turn.
+        payload: The record as ``wire.record_to_wire`` gives it, in JSON; several with commas
+            between them.
         content: Bytes of an attachment.
-        seq: Place in the line, once it is in the outbox.
+        seq: Place in the line, that of the last record, once it is in the outbox.
+        records: Number of records.
     """
 
     kind: str
@@ -49,11 +63,48 @@ class Entry(NamedTuple):
     payload: bytes
     content: bytes | None = None
     seq: int = 0
+    records: int = 1
+
+    @classmethod
+    def of_many(cls, names: Sequence[tuple[str, str]], payloads: Sequence[object]) -> Entry:
+        """Return an entry for several records.
+
+        Args:
+            names: Kind and key of each.
+            payloads: The records as ``wire.record_to_wire`` gives them.
+        """
+        text = dumps([*chain.from_iterable(names)]).decode()
+        return cls(_MANY, text, dumps(payloads, sort_keys=False)[1:-1], records=len(payloads))
 
     @property
     def size(self) -> int:
         """Bytes of payload and content."""
         return len(self.payload) + len(self.content or b"")
+
+    @property
+    def first(self) -> int:
+        """Place of the first record."""
+        return self.seq - self.records + 1
+
+    def names(self) -> Sequence[tuple[str, str]]:
+        """Return kind and key of each record."""
+        if self.kind != _MANY:
+            return [(self.kind, self.key)]
+        found = cast("list[str]", loads(self.key))
+        return [*zip(found[::2], found[1::2], strict=True)]
+
+    def parts(self) -> list[Entry]:
+        """Return an entry for each record."""
+        if self.kind != _MANY:
+            return [self]
+        payloads = cast("list[object]", loads(b"[%b]" % self.payload))
+        return [
+            Entry(kind, key, dumps(payload, sort_keys=False), None, seq)
+            for (kind, key), payload, seq in zip(
+                self.names(), payloads, range(self.first, self.seq + 1), strict=True
+            )
+            if payload is not None
+        ]
 
 
 class Outbox:
@@ -76,56 +127,75 @@ class Outbox:
 
     def put(self, entries: Iterable[Entry]) -> int:
         """Commit entries, all or none, and return the place of the last one."""
-        rows = [(self.owner, e.kind, e.key, e.payload, e.content) for e in entries]
+        given = list(entries)
         with self._open() as connection, connection:
             connection.execute("BEGIN IMMEDIATE")
-            connection.executemany(
-                "INSERT INTO waiting (owner, kind, key, payload, content) VALUES (?, ?, ?, ?, ?)",
-                rows,
-            )
             found = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'waiting'")
-            row = found.fetchone()
-        return int(row[0]) if row else 0
+            (before,) = found.fetchone() or (0,)
+            places = [*accumulate((entry.records for entry in given), initial=before)]
+            connection.executemany(
+                "INSERT INTO waiting (owner, kind, key, payload, content, first, seq, records) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (self.owner, *entry[:4], last + 1, last + entry.records, entry.records)
+                    for entry, last in zip(given, places, strict=False)
+                ],
+            )
+        return int(places[-1])
 
     def head(self, limit: int, max_bytes: int) -> list[Entry]:
-        """Return the first entries in line, up to ``limit`` and, but for one, ``max_bytes``."""
-        entries, size = list[Entry](), 0
+        """Return the first entries in line.
+
+        Args:
+            limit: Greatest number of records, but for one entry.
+            max_bytes: Greatest size, but for one entry.
+        """
+        entries, records, size = list[Entry](), 0, 0
         with self._open() as connection:
-            for row in connection.execute(
-                "SELECT kind, key, payload, content, seq FROM waiting ORDER BY seq LIMIT ?",
+            for *fields, left in connection.execute(
+                "SELECT kind, key, payload, content, seq, seq - first + 1, records FROM waiting "
+                "ORDER BY seq LIMIT ?",
                 (limit,),
             ):
-                entry = Entry(*row)
+                entry = Entry(*fields)
                 size += entry.size
-                if entries and size > max_bytes:
+                records += left
+                if entries and (size > max_bytes or records > limit):
                     break
-                entries.append(entry)
+                entries += [entry] if left == entry.records else entry.parts()
         return entries
 
     def delivered(self, entries: Sequence[Entry]) -> None:
         """Take entries out that have arrived and that follow one another in line."""
         with self._open() as connection, connection:
             connection.execute("BEGIN IMMEDIATE")
-            connection.execute(
-                "DELETE FROM waiting WHERE seq BETWEEN ? AND ?", (entries[0].seq, entries[-1].seq)
-            )
+            _take_out(connection, entries[0].first, entries[-1].seq)
 
     def rejected(self, entry: Entry, reason: str) -> None:
         """Set an entry aside that the server refuses for good. It is kept for inspection."""
         with self._open() as connection, connection:
             connection.execute("BEGIN IMMEDIATE")
             connection.execute(
-                "INSERT OR REPLACE INTO rejected "
-                "SELECT seq, owner, kind, key, payload, content, ?, ? FROM waiting WHERE seq = ?",
-                (reason, utc_now().isoformat(), entry.seq),
+                "INSERT OR REPLACE INTO rejected SELECT ?, owner, ?, ?, ?, ?, ?, ? FROM waiting "
+                "WHERE seq >= ? ORDER BY seq LIMIT 1",
+                (
+                    *(entry.seq, entry.kind, entry.key, entry.payload, entry.content),
+                    *(reason, utc_now().isoformat(), entry.seq),
+                ),
             )
-            connection.execute("DELETE FROM waiting WHERE seq = ?", (entry.seq,))
+            _take_out(connection, entry.seq, entry.seq)
 
     def count_waiting(self, *, up_to: int | None = None, own: bool = False) -> int:
-        """Return the number of entries in line, up to a place or of this owner only."""
+        """Return the number of entries in line, of this owner only or up to a place.
+
+        Args:
+            up_to: A place that ``put`` has returned.
+            own: Count the entries of this owner only.
+        """
         with self._open() as connection:
             found = connection.execute(
-                "SELECT count(*) FROM waiting WHERE seq <= ? AND (owner = ? OR NOT ?)",
+                "SELECT coalesce(sum(records), 0) FROM waiting "
+                "WHERE seq <= ? AND (owner = ? OR NOT ?)",
                 (2**63 - 1 if up_to is None else up_to, self.owner, own),
             )
             return int(found.fetchone()[0])
@@ -186,6 +256,34 @@ class Outbox:
             yield self._connection
 
 
+def _take_out(connection: sqlite3.Connection, first: int, last: int) -> None:
+    """Take the records of some places out of the line."""
+    connection.execute(
+        "DELETE FROM waiting WHERE seq BETWEEN ? AND ? AND first >= ?", (first, last, first)
+    )
+    # Of the rows that are left only the next two can hold such places.
+    for row_first, seq, payload in connection.execute(
+        "SELECT first, seq, payload FROM waiting WHERE seq >= ? ORDER BY seq LIMIT 2", (first,)
+    ).fetchall():
+        start, end = max(first, row_first), min(last, seq) + 1
+        if start < end:
+            payloads = cast("list[object]", loads(b"[%b]" % payload))
+            payloads[start - row_first : end - row_first] = [None] * (end - start)
+            _keep(connection, seq, payloads)
+
+
+def _keep(connection: sqlite3.Connection, seq: int, payloads: list[object]) -> None:
+    """Leave in a row what is not ``None``."""
+    records = len(payloads) - payloads.count(None)
+    if records:
+        connection.execute(
+            "UPDATE waiting SET payload = ?, records = ? WHERE seq = ?",
+            (dumps(payloads, sort_keys=False)[1:-1], records, seq),
+        )
+    else:
+        connection.execute("DELETE FROM waiting WHERE seq = ?", (seq,))
+
+
 def _connect(path: Path) -> sqlite3.Connection:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -202,6 +300,20 @@ def _connect(path: Path) -> sqlite3.Connection:
         )
     if version < _VERSION:
         connection.execute("PRAGMA journal_mode = WAL")
-        connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = 1; COMMIT;")
+        _migrate(connection)
     connection.execute("PRAGMA synchronous = NORMAL")
     return connection
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    """Bring the tables to the current version, unless another process does it meanwhile."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        for statement in _SCHEMA.strip().split(";\n") if version < _VERSION else ():
+            connection.execute(statement.rstrip(";"))
+        connection.execute(f"PRAGMA user_version = {_VERSION}")
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise

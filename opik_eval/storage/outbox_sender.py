@@ -104,8 +104,8 @@ class Sender:
         Args:
             up_to: The place.
             timeout_seconds: When to give up.
-            patience_seconds: When to give up, without a timeout, after the last progress or after
-                the time until which the server asks to wait.
+            patience_seconds: When to give up, without a timeout, after the last progress; at once
+                if the server asks to wait for longer.
 
         Returns:
             Whether they have.
@@ -113,9 +113,9 @@ class Sender:
         started = self._now()
         while self._outbox.count_waiting(up_to=up_to):
             state, now = self._state, self._now()
-            since = max(started, state.progress_at, state.asked_until)
+            since = max(started, state.progress_at)
             gives_up = (
-                now - since > patience_seconds
+                max(now, state.asked_until) - since > patience_seconds
                 if timeout_seconds is None
                 else now - started >= timeout_seconds
             )
@@ -197,16 +197,22 @@ class Sender:
             return
         if reply.is_success:
             self._outbox.delivered(batch)
-            result.arrived += len(batch)
+            result.arrived += sum(entry.records for entry in batch)
         elif reply.status in RETRYABLE_STATUSES or reply.status in _BLOCKING_STATUSES:
             result.problem, result.headers = reply.explanation(), reply.headers
             result.is_blocked |= reply.status in _BLOCKING_STATUSES
-        elif len(batch) > 1:
-            half = len(batch) // 2
-            self._send(batch[:half], result)
-            self._send(batch[half:], result)
         else:
-            self._reject(batch[0], reply)
+            self._send_parts(batch, reply, result)
+
+    def _send_parts(self, batch: Sequence[Entry], refusal: Reply, result: _Round) -> None:
+        """Send the halves of a batch that was refused, down to the record that is to blame."""
+        parts = batch if len(batch) > 1 else batch[0].parts()
+        if len(parts) == 1:
+            self._reject(parts[0], refusal)
+            return
+        half = len(parts) // 2
+        self._send(parts[:half], result)
+        self._send(parts[half:], result)
 
     def _reject(self, entry: Entry, reply: Reply) -> None:
         reason = reply.explanation()
@@ -255,11 +261,11 @@ def plan_round(entries: Sequence[Entry]) -> list[list[Entry]]:
     """
     batches: list[list[Entry]] = []
     place: dict[tuple[str, str], int] = {}
-    size = 0
+    size, records = 0, 0
     for entry in entries:
         is_full = (
             not batches
-            or len(batches[-1]) == BATCH_RECORDS
+            or records + entry.records > BATCH_RECORDS
             or size + entry.size > BATCH_BYTES
             or entry.content is not None
             or batches[-1][0].content is not None
@@ -267,11 +273,14 @@ def plan_round(entries: Sequence[Entry]) -> list[list[Entry]]:
         if is_full and len(batches) == PARALLEL:
             break
         target = len(batches) if is_full else len(batches) - 1
-        if place.setdefault((entry.kind, entry.key), target) != target:
+        names = entry.names()
+        if any(place.get(name, target) != target for name in names):
             break
+        place.update(dict.fromkeys(names, target))
         if is_full:
             batches.append([])
-            size = 0
+            size, records = 0, 0
         batches[-1].append(entry)
         size += entry.size
+        records += entry.records
     return batches

@@ -62,7 +62,7 @@ def _cell(kind: ColumnKind, value: object) -> object:
     if value is None:
         return None
     if kind == "json":
-        return dumps(value).decode("utf-8")
+        return dumps(value, sort_keys=False).decode("utf-8")
     return value.value if isinstance(value, Enum) else value
 
 

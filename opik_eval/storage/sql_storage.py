@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from typing_extensions import override
 
 from opik_eval.storage.base import FlushReport, Storage, Writable
+from opik_eval.storage.payload_store import PayloadStore
 from opik_eval.storage.sql_datasets import SqlDatasets
 from opik_eval.storage.sql_documents import SqlDocuments
 from opik_eval.storage.sql_pages import SqlPages
@@ -14,6 +15,7 @@ from opik_eval.storage.sql_runs import SqlCache, SqlExperiments, SqlOptimization
 from opik_eval.storage.sql_store import SqlStore
 from opik_eval.storage.sql_traces import SqlTraces
 from opik_eval.storage.sql_upkeep import SqlUpkeep
+from opik_eval.storage.wire_codec import Payload
 
 
 class SqlStorage(
@@ -26,6 +28,7 @@ class SqlStorage(
     SqlCache,
     SqlDocuments,
     SqlUpkeep,
+    PayloadStore,
     Storage,
 ):
     """A storage in an SQL database; the subclass opens and closes it.
@@ -47,6 +50,10 @@ class SqlStorage(
     @override
     def write(self, records: Iterable[Writable]) -> None:
         self._store.writer.write(records)
+
+    @override
+    def write_payloads(self, payloads: Sequence[Payload]) -> None:
+        self._store.writer.write_payloads(payloads)
 
     @override
     def flush(self, timeout_seconds: float | None = None) -> FlushReport:

@@ -73,6 +73,8 @@ class Table(Generic[R]):
         key: Columns that identify a record.
         computed: Columns beside the fields, each with the field it depends on and how it is made.
         own: Columns that the owner of the table fills in, after all others.
+        derived: How computed columns follow from the values of the field they depend on, if that is
+            all they depend on.
         merges_whole: Of two writes of a record the newer replaces the other, field for field.
     """
 
@@ -81,6 +83,7 @@ class Table(Generic[R]):
     key: tuple[str, ...] = ("id",)
     computed: Mapping[str, tuple[str, Callable[[R], object]]] = field(default_factory=dict)
     own: tuple[str, ...] = ("written_at", "older")
+    derived: Mapping[str, Callable[[Any], object]] = field(default_factory=dict)
     merges_whole: bool = False
 
 
@@ -168,6 +171,26 @@ class RowCodec(Generic[R]):
             columns.append(cells if finish is None else finish(cells))
         return columns
 
+    def columns_of_values(self, values: Sequence[Column]) -> list[Column]:
+        """Return the same columns of records whose fields have these values.
+
+        Args:
+            values: A column for each field; ``None`` where a record names nothing.
+        """
+        columns = [*values]
+        for name, derive in self.table.derived.items():
+            source = values[self.fields.index(self.table.computed[name][0])]
+            columns.append([*map(derive, source)])
+        writers = [*self._writers]
+        writers += [
+            (len(self.fields) + place, finish)
+            for place, (_, finish) in enumerate(self._computed)
+            if finish is not None
+        ]
+        for index, write in writers:
+            columns[index] = write(columns[index])
+        return columns
+
     def decode(self, row: Sequence[object]) -> R:
         """Return the record in a row."""
         # A row is longer than the fields: computed and own columns follow.
@@ -222,14 +245,13 @@ class RowCodec(Generic[R]):
         return self._write_payloads([_as_dicts(value) for value in column])
 
     def _write_payloads(self, column: Column) -> Column:
+        texts = [None if value is None else dumps(value, sort_keys=False) for value in column]
         if self._payloads is None:
-            return [None if value is None else dumps(value).decode() for value in column]
+            return [None if text is None else text.decode() for text in texts]
         limit, put_aside = self._payloads.limit_bytes, self._payloads.put_aside
         return [
-            None
-            if value is None
-            else (text.decode() if len(text := dumps(value)) <= limit else put_aside(text))
-            for value in column
+            None if text is None else text.decode() if len(text) <= limit else put_aside(text)
+            for text in texts
         ]
 
 
@@ -309,8 +331,12 @@ _TRACED: Mapping[str, tuple[str, Callable[[Trace | Span], object]]] = {
     "project_key": ("project_name", _project_key),
     "metadata_terms": ("metadata", lambda record: terms_of(record.metadata)),
 }
-TRACES = Table("traces", Trace, computed=_TRACED)
-SPANS = Table("spans", Span, computed=_TRACED)
+_DERIVED: Mapping[str, Callable[[Any], object]] = {
+    "project_key": project_key,
+    "metadata_terms": terms_of,
+}
+TRACES = Table("traces", Trace, computed=_TRACED, derived=_DERIVED)
+SPANS = Table("spans", Span, computed=_TRACED, derived=_DERIVED)
 FEEDBACK_SCORES = Table(
     "feedback_scores",
     FeedbackScore,

@@ -42,9 +42,9 @@ class SqlUpkeep(UpkeepStore):
     def size_bytes(self) -> int:
         return self._store.database.size_bytes()
 
+    @override
     def collect_garbage(self) -> int:
-        """Delete bytes beside the database that no record refers to; return how many blobs."""
-        return 0
+        return 0  # where nothing lies beside the database
 
     def _delete_batches(
         self, condition: str, parameters: Sequence[object], most: int | None = None

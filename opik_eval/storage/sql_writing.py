@@ -27,13 +27,18 @@ from opik_eval.records import (
 from opik_eval.serialization import dumps, loads
 from opik_eval.storage.base import Writable
 from opik_eval.storage.merge import ArrivalClock, Merged, implied_project, merge, merged
-from opik_eval.storage.sql_dialect import Database, Dialect, Row, Transaction
+from opik_eval.storage.sql_dialect import Column, Database, Dialect, Row, Transaction
 from opik_eval.storage.sql_tables import RowCodec, from_microseconds, to_microseconds
 from opik_eval.storage.sql_totals import contributions_of, totals_kept
+from opik_eval.storage.wire import record_from_wire
+from opik_eval.storage.wire_codec import Payload
+from opik_eval.storage.wire_columns import NotPlain, plain_columns
 
 R = TypeVar("R", bound=Record)
 _NO_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 _NAMED = (Dataset, Prompt)
+_SHORT: Mapping[type[Record], str] = {Trace: "trace", Span: "span"}
+"""The types of records that come in masses, and their names on the wire."""
 
 
 class RecordWriter:
@@ -63,17 +68,45 @@ class RecordWriter:
             ConflictError: A name is taken.
             UnavailableError: The file is locked, read-only or full.
         """
-        batches = self._batches(records)
-        rows = {kind: self._encode(kind, batch) for kind, batch in batches.items()}
-        projects = self._new_projects(batches)
+        self._write_all(self._batches(records), {}, set())
+
+    def write_payloads(self, payloads: Sequence[Payload]) -> None:
+        """Upsert the records of payloads: all of them or none. Raises ``PayloadError``, too."""
+        kinds = [payload.get("kind") if type(payload) is dict else None for payload in payloads]
+        rows: dict[type[Record], Sequence[Row]] = {}
+        named: set[str] = set()
+        for kind, name in _SHORT.items():
+            found = [payload for payload, own in zip(payloads, kinds, strict=True) if own == name]
+            if found and (values := _plain_values(kind, found)):
+                codec = self._mergers[kind].codec
+                rows[kind] = self._rows(codec, codec.columns_of_values(values))
+                named.update(filter(None, values[codec.fields.index("project_name")]))
+        done = {_SHORT[kind] for kind in rows}
+        rest = zip(payloads, kinds, strict=True)
+        batches = self._batches(record_from_wire(p) for p, kind in rest if kind not in done)
+        self._write_all(batches, rows, named)
+
+    def _write_all(
+        self,
+        batches: Mapping[type[Record], Sequence[Record]],
+        short: Mapping[type[Record], Sequence[Row]],
+        named: set[str],
+    ) -> None:
+        """Write records, and rows that are made already and name some projects."""
+        rows: dict[type[Record], Sequence[Row]] = {**short}
+        for kind, batch in batches.items():
+            codec = self._mergers[kind].codec
+            rows[kind] = self._rows(codec, codec.columns_of(batch))
+        count = sum(map(len, rows.values()))
+        projects = (named | _projects_of(batches)) - self._known_projects
         if projects:
             to_row = self._mergers[Project].to_row
             implied = (to_row(cast("Merged[Record]", implied_project(name))) for name in projects)
-            rows.setdefault(Project, []).extend(implied)
+            rows[Project] = [*rows.get(Project, ()), *implied]
         self._database.transact(lambda transaction: self._write(transaction, batches, rows))
         self._known_projects |= projects
         with self._database.state_lock:
-            self.written += sum(map(len, batches.values()))
+            self.written += count
 
     def now(self) -> datetime:
         """Return the time of something that arrives now, later than all before."""
@@ -142,20 +175,11 @@ class RecordWriter:
                 )
         return batches
 
-    def _encode(self, kind: type[Record], batch: Sequence[Record]) -> list[Row]:
-        codec = self._mergers[kind].codec
-        columns = codec.columns_of(batch)
+    def _rows(self, codec: RowCodec[Record], columns: Sequence[Column]) -> list[Row]:
+        """Return the rows of columns, after adding the times of the writes."""
         stamps = columns[codec.fields.index("last_updated_at")]
         written = [to_microseconds(self.now()) if stamp is None else stamp for stamp in stamps]
         return list(zip(*columns, written, repeat(None)))
-
-    def _new_projects(self, batches: Mapping[type[Record], Sequence[Record]]) -> set[str]:
-        named = {
-            record.project_name
-            for kind in (Trace, Span)
-            for record in cast("Sequence[Trace | Span]", batches.get(kind, ()))
-        }
-        return {name for name in named if name} - self._known_projects
 
 
 class RowMerger(Generic[R]):
@@ -240,6 +264,24 @@ class RowMerger(Generic[R]):
             written_at=from_microseconds(row[-2]),
             older={name: from_microseconds(time) for name, time in _older_times(row).items()},
         )
+
+
+def _plain_values(kind: type[Record], payloads: Sequence[Payload]) -> list[Column] | None:
+    """Return the values of the fields of payloads; ``None`` if they must become records first."""
+    try:
+        return plain_columns(kind, payloads)
+    except NotPlain:
+        return None
+
+
+def _projects_of(batches: Mapping[type[Record], Sequence[Record]]) -> set[str]:
+    """Return the projects that traces and spans name."""
+    named = {
+        record.project_name
+        for kind in _SHORT
+        for record in cast("Sequence[Trace | Span]", batches.get(kind, ()))
+    }
+    return {name for name in named if name}
 
 
 def _older_times(row: Row) -> Mapping[str, int]:

@@ -170,7 +170,9 @@ class _Sync:
     def _records(self, records: Iterable[Record]) -> bool:
         """Send records; tell whether none of them is left waiting."""
         for batch in batches(iter(records)):
-            hashes = {_key(record): content_hash(encode(record)) for record in batch}
+            hashes = {
+                _key(record): content_hash(encode(record, sort_keys=True)) for record in batch
+            }
             undone = {*self._journal.undone(hashes)}
             news = [record for record in batch if _key(record) in undone]
             self._skipped += len(batch) - len(news)

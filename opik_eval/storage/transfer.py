@@ -220,7 +220,7 @@ def dataset_changes(storage: Storage, dataset_id: str) -> Iterator[ItemChangeLin
         now: dict[str, str] = {}
         changed: list[str] = []
         for item in storage.list_dataset_items(dataset_id, version=version.number):
-            now[item.id] = content_hash(encode(item))
+            now[item.id] = content_hash(encode(item, sort_keys=True))
             if now[item.id] != before.get(item.id):
                 changed.append(item.id)
         # A modified item is replaced as a whole: an upsert over it would keep what it lost.

@@ -31,6 +31,14 @@ class UpkeepStore(Protocol):
         """
         ...
 
+    def collect_garbage(self) -> int:
+        """Delete bytes that no record refers to any more, and return how many pieces there were.
+
+        Young ones stay, since their records may be on the way. The deletes above do it by
+        themselves; it is for what ``delete_traces`` and other writes leave behind.
+        """
+        ...
+
     def size_bytes(self) -> int:
         """Return how much room the records take."""
         ...

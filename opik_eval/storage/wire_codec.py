@@ -7,11 +7,11 @@ other servers and clients ignore.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Generic, TypeVar, cast
+from typing import Generic, TypeVar, cast, get_args
 
 from pydantic import ValidationError
 
@@ -75,24 +75,18 @@ class Codec(Generic[R]):
 
     def to_wire(self, record: R) -> dict[str, object]:
         """Return the payload of a record: the fields that it names, with plain values."""
-        wire: dict[str, object] = {}
-        extras: dict[str, object] = {}
-        values, outgoing = record.__dict__, self._outgoing
-        for name in record.model_fields_set:
-            value = values[name]
-            if value is None:
-                continue
-            wire_name, convert, is_extra, is_timed = outgoing[name]
-            if convert is not None:
-                value = convert(value)
-            elif type(value) is datetime:
-                value = wire_time(value)
-            elif is_timed:
-                value = _milliseconds(value, name, extras)
-            if is_extra:
-                extras[name] = value
-            else:
-                wire[wire_name] = value
+        values, names = record.__dict__, self._names
+        if self._has_defaults:
+            named = record.model_fields_set
+            values = {name: value for name, value in values.items() if name in named}
+        wire = {names[name]: value for name, value in values.items() if value is not None}
+        for name, convert in self._conversions:
+            if name in wire:
+                wire[name] = convert(wire[name])
+        extras = {name: wire.pop(name) for name in self.extra if name in wire}
+        for name in self.milliseconds:
+            if (wire_name := names[name]) in wire:
+                wire[wire_name] = _milliseconds(wire[wire_name], name, extras)
         if extras:
             wire[EXTRAS] = extras
         if self.pack is not None:
@@ -123,17 +117,26 @@ class Codec(Generic[R]):
         return record
 
     @cached_property
-    def _outgoing(self) -> Mapping[str, tuple[str, Convert | None, bool, bool]]:
-        """Name on the wire, conversion, whether in the extras and in milliseconds, by field."""
-        return {
-            name: (
-                self.renamed.get(name, name),
-                self.encode.get(name),
-                name in self.extra,
-                name in self.milliseconds and name not in self.encode,
-            )
-            for name in self.record.model_fields
+    def _names(self) -> Mapping[str, str]:
+        """Names on the wire by field."""
+        return {name: self.renamed.get(name, name) for name in self.record.model_fields}
+
+    @cached_property
+    def _has_defaults(self) -> bool:
+        """Whether a field that the record does not name may hold anything but ``None``."""
+        fields = self.record.model_fields.values()
+        return any(not field.is_required() and field.default is not None for field in fields)
+
+    @cached_property
+    def _conversions(self) -> Sequence[tuple[str, Convert]]:
+        """Conversions by name on the wire."""
+        names = self._names
+        times = {
+            names[name]: _time
+            for name, field in self.record.model_fields.items()
+            if datetime in _types_of(field.annotation)
         }
+        return [*times.items(), *((names[name], encode) for name, encode in self.encode.items())]
 
     def _values(self, payload: Payload) -> dict[str, object]:
         incoming, values = self.incoming, dict[str, object].fromkeys(self.nullable)
@@ -185,6 +188,19 @@ def _milliseconds(seconds: object, name: str, extras: dict[str, object]) -> obje
     if milliseconds / 1000 != seconds:
         extras[name] = seconds
     return milliseconds
+
+
+def _time(value: object) -> object:
+    return wire_time(cast("datetime", value))
+
+
+def _types_of(annotation: object) -> Iterator[object]:
+    """Yield what an annotation is made of."""
+    inner = get_args(annotation)
+    if not inner:
+        yield annotation
+    for part in inner:
+        yield from _types_of(part)
 
 
 def _seconds(value: object) -> object:

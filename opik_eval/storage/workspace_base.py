@@ -9,6 +9,7 @@ from typing import Protocol, runtime_checkable
 from opik_eval.errors import ConfigError, ConflictError, NotFoundError
 from opik_eval.storage.base import DocumentStore, Storage
 from opik_eval.storage.pages import PageStore
+from opik_eval.storage.payload_store import PayloadStore
 from opik_eval.storage.upkeep import UpkeepStore
 
 DEFAULT_WORKSPACE = "default"
@@ -18,7 +19,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 
 
 @runtime_checkable
-class WorkspaceStorage(Storage, DocumentStore, PageStore, UpkeepStore, Protocol):
+class WorkspaceStorage(Storage, DocumentStore, PageStore, PayloadStore, UpkeepStore, Protocol):
     """What a workspace is: a complete storage that keeps documents and shows pages, too."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from itertools import permutations
 from threading import Thread as Worker
@@ -25,7 +26,15 @@ from opik_eval.records import (
     Trace,
 )
 from opik_eval.storage.base import Storage, Writable
-from opik_eval.testing.storage_cases import StorageCase, add_dataset, day, ids, item, score
+from opik_eval.testing.storage_cases import (
+    StorageCase,
+    add_dataset,
+    contents,
+    day,
+    ids,
+    item,
+    score,
+)
 
 
 class WriteContract(StorageCase):
@@ -65,6 +74,20 @@ class WriteContract(StorageCase):
         assert list(seen.list_prompt_versions(prompt.id)) == [version]
         assert seen.find_optimization(run.id) == run
         assert seen.find_project("p") == project
+
+    def test_keys_keep_their_order(self, storage: Storage) -> None:
+        """Objects of users come back with their keys in the order in which they were written."""
+        given = {"zeta": 1, "alpha": {"y": [{"q": 1, "a": 2}], "b": None}, "10": "x", "9": "y"}
+        trace = Trace(id=new_id(), input=given, output=[given], metadata=given)
+        storage.write([trace])
+        dataset_id = add_dataset(storage)
+        storage.change_items(dataset_id, upsert=[item("i", **given)])
+        seen = self.reopen(storage)
+        (found,) = seen.list_traces()
+        (kept,) = contents(seen, dataset_id)
+        written = [json.dumps(value) for value in (given, [given], given, given)]
+        read = (found.input, found.output, found.metadata, kept)
+        assert [json.dumps(value) for value in read] == written
 
     def test_writing_again_changes_nothing(self, storage: Storage) -> None:
         """A repeated write leaves one record, with the same content."""

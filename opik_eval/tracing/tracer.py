@@ -222,7 +222,8 @@ def _close_with_worker() -> None:
 def _loss(report: FlushReport) -> str:
     reasons = "; ".join(sorted(set(report.rejected)))
     lost = f"{len(report.rejected)} trace records were lost ({reasons}). " if reasons else ""
-    late = f"{report.pending} trace records were not delivered yet." if report.pending else ""
+    why = f" ({report.problem})" if report.problem else ""
+    late = f"{report.pending} trace records were not delivered yet{why}." if report.pending else ""
     return (lost + late).strip()
 
 

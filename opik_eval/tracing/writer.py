@@ -224,4 +224,6 @@ class BackgroundWriter:
             pending = self._accepted - self._settled + beyond.pending
             delivered = max(0, self._delivered - beyond.pending - len(beyond.rejected))
             rejected = (*self._rejected.elements(), *beyond.rejected)
-        return FlushReport(delivered=delivered, pending=pending, rejected=rejected)
+        return FlushReport(
+            delivered=delivered, pending=pending, rejected=rejected, problem=beyond.problem
+        )

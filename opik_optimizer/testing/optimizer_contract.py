@@ -36,6 +36,7 @@ KNOWN_STOP_REASONS = frozenset(
         "no_improvement",
         "no_usable_proposals",
         "weak_reflection_model",
+        "no_reflection_model",
         "no_headroom",
     }
 )

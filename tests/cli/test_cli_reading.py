@@ -33,7 +33,13 @@ def test_empty_store(cli, kind: str) -> None:
 
 def test_reading_makes_no_store(cli, tmp_path) -> None:
     """Where there is no store, commands that read say so, say what to do, and leave none behind."""
-    for words in (("list",), ("show", "x"), ("compare", "a", "b"), ("export", "backup")):
+    for words in (
+        ("list",),
+        ("show", "x"),
+        ("compare", "a", "b"),
+        ("export", "backup"),
+        ("resume", "x"),
+    ):
         outcome = cli(*words, "--storage", f"file:{tmp_path / 'none.db'}")
         assert outcome.code == 1
         assert "there is no store" in outcome.err

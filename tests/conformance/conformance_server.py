@@ -41,7 +41,18 @@ class ServerProcess:
 def serve(store: str, folder: Path, *options: str) -> Iterator[ServerProcess]:
     """Run ``opik-eval serve`` over a store; it must end by itself when it is told to."""
     log = folder / "server.log"
-    words = [sys.executable, "-m", "opik_eval", "serve", "--store", store, "--port", "0", "--json", "--verbose"]
+    words = [
+        sys.executable,
+        "-m",
+        "opik_eval",
+        "serve",
+        "--store",
+        store,
+        "--port",
+        "0",
+        "--json",
+        "--verbose",
+    ]
     with log.open("wb") as errors:
         process = subprocess.Popen([*words, *options], stdout=subprocess.PIPE, stderr=errors)
         assert process.stdout is not None

@@ -55,10 +55,16 @@ class Expectation:
         """Return the final fields of all traces or spans by id, without those of deleted traces."""
         ids = {given for of, given in (*self.creates, *self.updates) if of == kind}
         found = {given: self._fold((kind, given)) for given in ids}
-        return {given: wire for given, wire in found.items() if wire.get("trace_id", given) not in self.deleted}
+        return {
+            given: wire
+            for given, wire in found.items()
+            if wire.get("trace_id", given) not in self.deleted
+        }
 
     def _fold(self, key: tuple[str, str]) -> Payload:
-        creates = sorted(self.creates.get(key, ()), key=lambda wire: wire.get("last_updated_at") or "")
+        creates = sorted(
+            self.creates.get(key, ()), key=lambda wire: wire.get("last_updated_at") or ""
+        )
         merged: Payload = {"id": key[1]}
         for wire in (*creates, *self.updates.get(key, ())):
             merged |= {name: value for name, value in wire.items() if value is not None}
@@ -83,7 +89,9 @@ class Expectation:
         elif path == "experiments/items" and method == "POST":
             self.experiment_items |= {item["id"]: item for item in sent["experiment_items"]}
         elif path == "datasets/items" and method == "PUT":
-            of_dataset = self.dataset_items.setdefault(sent.get("dataset_id") or sent["dataset_name"], {})
+            of_dataset = self.dataset_items.setdefault(
+                sent.get("dataset_id") or sent["dataset_name"], {}
+            )
             of_dataset |= {item["id"]: item for item in sent["items"]}
         elif path == "datasets/items/delete":
             self.deleted_items.update(sent.get("item_ids") or ())

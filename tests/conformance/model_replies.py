@@ -1,4 +1,4 @@
-"""What stands for all models: a judge that is pleased, a rewriter with one idea, and a geographer."""
+"""What stands for all models: a pleased judge, a rewriter with one idea, and a geographer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from collections.abc import Sequence
 from typing import Any
 
 _CANDIDATE = [
-    {"role": "system", "content": "You know the capitals of all countries. Answer with the name alone."},
+    {
+        "role": "system",
+        "content": "You know the capitals of all countries. Answer with the name alone.",
+    },
     {"role": "user", "content": "The capital of {country}?"},
 ]
 
@@ -18,7 +21,15 @@ def reply(messages: Sequence[Any]) -> str:
     text = json.dumps(messages)
     assertions = sorted(set(re.findall(r"`(assertion_\d+)`", text)))
     if assertions:
-        return json.dumps({name: {"score": True, "reason": "it is so", "confidence": 1.0} for name in assertions})
+        return json.dumps(
+            {name: {"score": True, "reason": "it is so", "confidence": 1.0} for name in assertions}
+        )
     if "improvement_focus" in text:
-        return json.dumps({"prompts": [{"prompt": _CANDIDATE, "improvement_focus": "brevity", "reasoning": "shorter"}]})
+        return json.dumps(
+            {
+                "prompts": [
+                    {"prompt": _CANDIDATE, "improvement_focus": "brevity", "reasoning": "shorter"}
+                ]
+            }
+        )
     return "Rome" if "Italy" in text and "all countries" in text else "Paris"

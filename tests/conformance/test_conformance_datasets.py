@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from expectation import Expectation
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 def test_datasets_and_their_versions_are_read_back_as_they_were_sent(drive, readback):
@@ -15,7 +15,10 @@ def test_datasets_and_their_versions_are_read_back_as_they_were_sent(drive, read
     versions = list(readback.storage.list_dataset_versions(kept.id))
     assert sorted(version.number for version in versions) == [1, 2, 3, 4]
     for number, rows in ((1, report["said"]["first"]), (4, report["said"]["rows"])):
-        stored = {item.id: dict(item.data) for item in readback.storage.list_dataset_items(kept.id, version=number)}
+        stored = {
+            item.id: dict(item.data)
+            for item in readback.storage.list_dataset_items(kept.id, version=number)
+        }
         assert stored == {row.pop("id"): row for row in rows}
     cleared = readback.storage.find_dataset("dataset versions cleared")
     assert list(readback.storage.list_dataset_items(cleared.id)) == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from expectation import Expectation
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 def test_an_optimization_is_read_back_as_it_was_run(drive, readback):

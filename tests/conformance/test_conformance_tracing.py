@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from expectation import Expectation
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 @pytest.mark.parametrize("driver", ["tracing.py", "tracing_unbatched.py"])
@@ -30,7 +30,10 @@ def _assert_meaning(ids, readback):
     assert (inner.parent_span_id, inner.trace_id) == (ids["nested"]["span"], nested.id)
     assert (inner.type, inner.output) == ("tool", {"doubled": 40})
     failed = readback.storage.find_trace(ids["failing"]["trace"])
-    assert (failed.error_info.exception_type, failed.error_info.message) == ("ValueError", "no luck")
+    assert (failed.error_info.exception_type, failed.error_info.message) == (
+        "ValueError",
+        "no luck",
+    )
     assert readback.storage.find_trace(ids["counting"]["trace"]).output == {"output": "01234"}
     assert readback.storage.find_trace(ids["streaming"]["trace"]).output == {"output": "stream"}
     manual = readback.storage.find_trace(ids["by hand"]["trace"])

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 from expectation import Expectation
-from test_conformance_evaluation import assert_result
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 def test_traces_datasets_and_an_evaluation_are_read_back_as_they_were_sent(drive, readback):
@@ -18,7 +17,7 @@ def test_traces_datasets_and_an_evaluation_are_read_back_as_they_were_sent(drive
     readback.assert_scored(expected, "typescript")
     readback.assert_experiment_items(expected)
     readback.assert_dataset_items(expected)
-    assert_result(said["evaluation"], readback, count=3)
+    readback.assert_experiment(said["evaluation"], count=3)
     trace = readback.storage.find_trace(said["traces"]["trace"])
     assert (trace.output, trace.thread_id, trace.tags) == ({"a": "reply"}, "thread", ("t", "u"))
     inner = readback.storage.find_span(said["traces"]["inner"])

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from opik_eval.datasets import read_rows
+from opik_eval.datasets.hugging_face import read_split
 from opik_eval.errors import DatasetError
 
 
@@ -17,6 +18,7 @@ class Hub:
     def __init__(self) -> None:
         self.reachable = True
         self.asked: list[tuple[str, str, bool]] = []
+        self.streamed: list[bool] = []
         self.probes: list[str] = []
         self.constants = SimpleNamespace(HF_HUB_OFFLINE=False, ENDPOINT="https://hub.example")
         self.config = SimpleNamespace(HF_HUB_OFFLINE=False)
@@ -29,7 +31,10 @@ class Hub:
         if not self.reachable:
             raise ConnectionError("no network")
 
-    def load_dataset(self, repository: str, *, split: str) -> list[dict[str, str]]:
+    def load_dataset(
+        self, repository: str, config: str | None = None, *, split: str, streaming: bool = False
+    ) -> list[dict[str, str]]:
+        self.streamed.append(streaming)
         assert self.constants.HF_HUB_OFFLINE == self.config.HF_HUB_OFFLINE
         self.asked.append((repository, split, self.config.HF_HUB_OFFLINE))
         if repository == "none/such":
@@ -89,3 +94,16 @@ def test_the_real_library_without_network(tmp_path, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(DatasetError, match="cannot load 'hf:org/set:test'"):
         read_rows("hf:org/set:test")
+
+
+def test_rows_of_a_split_come_as_they_are_read(hub):
+    """A split is streamed; a part of it costs no more than that."""
+    rows = read_split("org/set", config="main", split="train")
+    assert hub.asked == []
+    assert next(rows) == {"q": "a"}
+    assert hub.asked == [("org/set", "train", False)]
+    hub.reachable = False
+    assert list(read_split("org/set", split="train")) == [{"q": "a"}]
+    assert hub.streamed == [True, False]
+    with pytest.raises(DatasetError, match=r"split 'x' of 'none/such' .* no such dataset"):
+        list(read_split("none/such", split="x"))

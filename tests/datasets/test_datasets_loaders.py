@@ -48,7 +48,7 @@ def test_a_list_of_mappings():
     ("source", "problem"),
     [
         ({"a": 1}, "a list of items, and this is one mapping"),
-        ([{"a": 1}, "b"], "item 1 of the list is a str, not a mapping"),
+        ([{"a": 1}, "b"], "item 1 of the list is of type str, not a mapping"),
         ([None], "item 0 of the list is a NoneType"),
         (5, "cannot read items from a int"),
         (b"ab", "item 0 of the list is a int"),
@@ -135,7 +135,7 @@ def test_jsonl_round_trip(tmp_path_factory, rows):
         ("a.csv", b"a\n1\n\xe9\n", "line 3: not UTF-8"),
         ("a.json", b'[{"a":\n"\xe9"}]', "line 2: not UTF-8"),
         ("a.json", '{"a":1}', "not a JSON list"),
-        ("a.json", '[{"a":1}, 2]', r"item 1 of .*a\.json is a int, not a mapping"),
+        ("a.json", '[{"a":1}, 2]', r"item 1 of .*a\.json is of type int, not a mapping"),
         ("a.json", '[{"a":1},\n{"a":}]', r"not JSON \(.*line 2"),
         ("a.csv", "a,b\n1,2\n\n3\n", "line 4: 1 cells under 2 column names"),
         ("a.csv", "a,b\n1,2,3\n", "line 2: 3 cells under 2 column names"),

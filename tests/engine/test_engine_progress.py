@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 
 import pytest
@@ -31,15 +32,23 @@ class Clock:
 class Terminal:
     """A terminal that keeps what is drawn."""
 
-    def __init__(self, *, is_terminal: bool = True) -> None:
+    def __init__(self, *, is_terminal: bool = True, width: int = 200) -> None:
         self.text = io.StringIO()
         self.console = Console(
-            file=self.text, force_terminal=is_terminal, width=200, color_system=None, _environ={}
+            file=self.text,
+            force_terminal=is_terminal,
+            width=width,
+            color_system=None,
+            _environ={},
         )
 
     @property
     def drawn(self) -> str:
         return self.text.getvalue()
+
+    def last_lines(self, count: int) -> list[str]:
+        plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.drawn)
+        return [line for line in re.split(r"[\r\n]+", plain) if line][-count:]
 
 
 def test_tally_counts_what_there_is() -> None:
@@ -73,6 +82,21 @@ def test_draws_progress_rate_and_means() -> None:
         assert "3/4" in terminal.drawn
         assert "1.5/s" in terminal.drawn
         assert "exact 1.000" in terminal.drawn
+
+
+def test_fits_into_eighty_columns() -> None:
+    """Counts, rate, times and means are whole at 80 columns, however long the names are."""
+    terminal, clock = Terminal(width=80), Clock()
+    with ProgressBar(
+        10_000, description="a long [name] of " * 5, console=terminal.console, now=clock
+    ) as bar:
+        clock.seconds += 4.0
+        bar.finished([result(ScoreResult(f"metric_{n}_of_many", 0.5)) for n in range(5000)])
+        first, second = terminal.last_lines(2)
+    assert all(len(line) <= 80 for line in (first, second))
+    for shown in ("a long [name] of", "5000/10000", "1250.0/s", "0:00:04"):
+        assert shown in first
+    assert second.startswith("metric_0_of_many 0.500 · metric_1_of_many 0.500")
 
 
 def test_draws_at_most_ten_times_a_second() -> None:

@@ -292,15 +292,40 @@ def test_opaque_objects_are_named_without_their_address():
     assert " at 0x" not in dumps({"f": lambda: 1}).decode()
 
 
-class Rude:
+class Rude(Exception):
+    def __str__(self):
+        raise KeyError("rude")
+
+
+class Ruder:
     def __repr__(self):
         raise KeyError("rude")
 
 
-def test_a_failing_repr_is_not_hidden():
-    """What the code of a user's type raises reaches the caller as it is."""
-    with pytest.raises(KeyError, match="rude"):
-        dumps({"a": Rude()})
+def test_a_failing_repr_is_told():
+    """A value whose text cannot be had becomes a text that says so; the rest is kept."""
+    assert to_jsonable({"a": Ruder(), "b": 1}) == {
+        "a": "<Ruder whose text raises KeyError>",
+        "b": 1,
+    }
+    assert dumps(Rude()) == b'"Rude: <Rude whose text raises KeyError>"'
+    with pytest.raises(KeyboardInterrupt):
+        dumps(Interrupted())
+
+
+class Interrupted:
+    def __repr__(self):
+        raise KeyboardInterrupt
+
+
+@given(st.dictionaries(st.text(), st.integers() | st.dictionaries(st.text(), st.floats())))
+def test_keys_keep_their_order_if_asked(value):
+    """Texts that are read back, not compared, have the keys where their user put them."""
+    read = loads(dumps(value, sort_keys=False))
+    assert list(read) == list(value)
+    assert dumps(read) == dumps(value)
+    inner = [list(member) for member in value.values() if isinstance(member, dict)]
+    assert [list(member) for member in read.values() if isinstance(member, dict)] == inner
 
 
 @pytest.mark.parametrize(

@@ -160,3 +160,19 @@ def test_parameters_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> Non
     """The error names the parameter and its least value."""
     with pytest.raises(SettingsError, match=next(iter(wrong))):
         HierarchicalReflectiveOptimizer("fake/echo", **wrong)
+
+
+def test_the_reasoning_model_analyses_and_the_other_one_writes() -> None:
+    """Failures go to ``reasoning_model`` where there is one; edits come from ``model``."""
+    thinker, writer = Analyst(), Analyst()
+    optimizer = HierarchicalReflectiveOptimizer(
+        writer.model(), reasoning_model=thinker.model(), verbose=0
+    )
+    result = optimize(optimizer, budget=Budget(metric_calls=160))
+    asks_for_edit = [
+        ["Group them" not in t and "Join the" not in t for t in a.seen] for a in (thinker, writer)
+    ]
+    assert thinker.seen
+    assert not any(asks_for_edit[0])
+    assert all(asks_for_edit[1])
+    assert result.score > result.initial_score

@@ -11,9 +11,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from opik_eval.errors import BudgetExceededError
-from opik_optimizer.budget import Account, LeaseSize
+from opik_optimizer.budget import Account, LeaseSize, Remaining
 from opik_optimizer.errors import OptimizerError, ReflectionError
-from opik_optimizer.pipeline import IDLE_LIMIT, Pipeline, Proposal, StopSwitch, current_proposal
+from opik_optimizer.pipeline import (
+    GENERATIONS,
+    IDLE_LIMIT,
+    MOST_IN_FLIGHT,
+    Pipeline,
+    Proposal,
+    StopSwitch,
+    current_proposal,
+    in_flight_for,
+)
 
 
 def pipeline_of(account: Account, switch: StopSwitch | None = None, in_flight: int = 8) -> Pipeline:
@@ -207,3 +216,24 @@ def test_a_proposal_knows_that_it_is_one() -> None:
 
     run(issue, lambda k, outcome: seen.append((outcome, current_proposal())))
     assert seen == [0, 1, 2, (0, None), (1, None)]
+
+
+@given(
+    calls=st.none() | st.integers(0, 10_000),
+    trials=st.none() | st.integers(0, 1_000),
+    worst=st.integers(0, 300),
+    each=st.integers(0, 4),
+)
+def test_as_many_in_flight_as_the_budget_has_generations_for(
+    calls: int | None, trials: int | None, worst: int, each: int
+) -> None:
+    """From 1 to the most, and beyond 1 only if that many last for all generations."""
+    found = in_flight_for(
+        Remaining(metric_calls=calls, trials=trials), LeaseSize(metric_calls=worst, trials=each)
+    )
+    assert 1 <= found <= MOST_IN_FLIGHT
+    if found > 1:
+        assert calls is None or found * worst * GENERATIONS <= calls
+        assert trials is None or found * each * GENERATIONS <= trials
+    if calls is None and trials is None:
+        assert found == MOST_IN_FLIGHT

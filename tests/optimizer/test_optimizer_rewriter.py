@@ -13,10 +13,16 @@ from opik_eval.models.base import Completion
 from opik_eval.models.client import ChatModel
 from opik_eval.models.fake import ScriptedTransport
 from opik_optimizer.candidate import Candidate
-from opik_optimizer.errors import ReflectionError, SettingsError, WeakReflectionError
+from opik_optimizer.errors import (
+    NoReflectionError,
+    ReflectionError,
+    SettingsError,
+    WeakReflectionError,
+)
 from opik_optimizer.guards import Rejection
 from opik_optimizer.prompt import ChatPrompt
-from opik_optimizer.rewriter import Reflection, ReflectionWatch, Rewriter
+from opik_optimizer.rewriter import MAX_FAILED_CALLS, Reflection, ReflectionWatch, Rewriter
+from opik_optimizer.settings import OptimizerOptions
 from opik_optimizer.templates import TemplateLibrary
 
 SEED = Candidate.of(ChatPrompt(user="{q}"))
@@ -94,7 +100,7 @@ def test_a_weak_model_ends_the_run_before_more_is_spent() -> None:
     watch.saw(ReflectionError("no JSON", reply="Sure!"))
     watch.saw(Rejection(guard="placeholders", reason="lost {q}", candidate=SEED))
     with pytest.raises(WeakReflectionError, match=r"tiny.*3 .*no JSON; placeholders") as caught:
-        watch.saw(ReflectionError("no JSON"))
+        watch.saw(ReflectionError("no JSON", reply=""))
     assert caught.value.reply == "Sure!"
     assert "FewShotBayesianOptimizer" in str(caught.value)
 
@@ -105,8 +111,37 @@ def test_one_usable_proposal_is_enough() -> None:
     watch.saw(ReflectionError("no JSON"))
     watch.saw(SEED)
     for _ in range(5):
-        watch.saw(ReflectionError("no JSON"))
+        watch.saw(ReflectionError("no JSON", reply="Sure!"))
     assert watch.has_succeeded
+
+
+def test_failed_calls_say_nothing_of_the_model() -> None:
+    """Calls that fail count apart; if nothing else comes, the run ends, and says so."""
+    flaky = ReflectionWatch("flaky")
+    for _ in range(MAX_FAILED_CALLS - 1):
+        flaky.saw(ReflectionError("no connection"))
+    flaky.saw(ReflectionError("no JSON", reply="Sure!"))
+    for _ in range(MAX_FAILED_CALLS):
+        flaky.saw(ReflectionError("no connection"))
+    flaky.saw(SEED)
+    absent = ReflectionWatch("absent")
+    for _ in range(MAX_FAILED_CALLS - 1):
+        absent.saw(ReflectionError("no key"))
+    with pytest.raises(NoReflectionError, match=r"absent did not answer.*10 calls.*\(no key\)"):
+        absent.saw(ReflectionError("no key"))
+    assert NoReflectionError.stop_reason == "no_reflection_model"
+
+
+def test_the_model_that_analyses() -> None:
+    """It is the one that writes unless the options say otherwise."""
+    plain = OptimizerOptions(model="fake/a", model_parameters={"temperature": 1})
+    assert Rewriter.of(plain, analysis=True) == Rewriter.of(plain)
+    both = OptimizerOptions(model="fake/a", reasoning_model="fake/b")
+    assert Rewriter.of(both, analysis=True) == Rewriter(model="fake/b")
+    assert Rewriter.of(both) == Rewriter(model="fake/a")
+    colder = OptimizerOptions(model="fake/a", reasoning_model_parameters={"temperature": 0})
+    cold = Rewriter(model="fake/a", parameters={"temperature": 0})
+    assert Rewriter.of(colder, analysis=True) == cold
 
 
 def test_templates_are_edited_by_name() -> None:

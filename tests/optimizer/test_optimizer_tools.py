@@ -13,10 +13,12 @@ from types import SimpleNamespace
 
 import pytest
 
+from opik_optimizer import mcp
 from opik_optimizer.chat_agent import ChatAgent
 from opik_optimizer.errors import ToolError
 from opik_optimizer.mcp import McpServers, connect_with_sdk, mcp_definitions
 from opik_optimizer.prompt import ChatPrompt
+from opik_optimizer.testing.toy import ToyOptimizer
 from opik_optimizer.tools import (
     function_names,
     tool_texts,
@@ -171,6 +173,37 @@ def test_a_configuration_of_servers() -> None:
     assert validate_tools(found) == found
     assert found[0] == {"type": "mcp", "server_label": "a", "server_url": "http://x"}
     assert mcp_definitions({}) == []
+
+
+def test_a_run_looks_up_tools_and_closes_the_servers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An optimizer finds the tools of MCP servers itself; a bundle stays one; all is closed."""
+    server = FakeServer()
+    monkeypatch.setattr(mcp, "connect_with_sdk", server.connect)
+    used: list[object] = []
+
+    async def agent(prompts: Mapping[str, ChatPrompt], dataset_item: Mapping[str, object]) -> str:
+        (prompt,) = prompts.values()
+        assert function_names(prompt.tools) == ["add", "fail"]
+        used.append(await prompt.function_map["add"](a=1))  # type: ignore[misc]
+        return str(dataset_item["answer"])
+
+    prompt = ChatPrompt(name="p", system="Add.", user="{q}", tools=[SERVER], model="fake/echo")
+    for given in (prompt, {"p": prompt}):
+        result = ToyOptimizer(verbose=0).optimize_prompt(
+            given,
+            [{"q": str(n), "answer": n} for n in range(4)],
+            lambda dataset_item, llm_output: llm_output == str(dataset_item["answer"]),
+            agent=agent,
+            storage="memory:",
+        )
+        assert result.score == 1.0
+    assert isinstance(result.prompt, dict)
+    assert set(used) == {'{"a":1}'}
+    assert (server.opened, server.closed) == (2, 2)
+    assert prompt.tools == [SERVER], "the user's prompt is left alone"
+    later = result.prompt["p"].function_map["add"]
+    assert asyncio.run(later(a=2)) == '{"a":2}', "whoever calls a tool later connects anew"
+    assert server.opened == 3
 
 
 @pytest.mark.skipif(importlib.util.find_spec("mcp") is not None, reason="the extra is installed")

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+import httpx
+from server_client import Api
 
 from opik_eval.ids import new_id
 from opik_eval.server.app import create_app
@@ -12,6 +16,9 @@ from opik_eval.storage.workspaces import open_workspaces
 
 OPEN = ("/is-alive/ping", "/is-alive/ver", "/v1/session/redirect/projects")
 """Routes that need no key."""
+
+SECRET = "what only some may see"
+PROJECT = "a project"
 
 
 @dataclass(frozen=True)
@@ -71,3 +78,40 @@ def example(schema: Mapping[str, Any], known: Mapping[str, str], name: str = "")
     if schema.get("format") == "date-time":
         return "2026-01-01T00:00:00Z"
     return {"integer": 1, "number": 1, "boolean": True, "string": "text"}.get(str(kind), {"a": 1})
+
+
+def fill(client: httpx.Client) -> dict[str, str]:
+    """Write one record of each kind, and return their ids by the names of parameters."""
+    api = Api(client, project=PROJECT)
+    trace = api.trace(name=SECRET, thread_id="thread", input={"text": SECRET})
+    span = api.span(trace["id"], name=SECRET)
+    dataset = api.dataset({"text": SECRET})
+    item = api.items(dataset)[0]["id"]
+    experiment, prompt = new_id(), {"name": "prompt", "version": {"template": SECRET}}
+    body = {"id": experiment, "dataset_name": dataset["name"], "name": PROJECT}
+    api.ok("POST", "experiments", body)
+    version = api.ok("POST", "prompts/versions", prompt)
+    row = {"experiment_id": experiment, "dataset_item_id": item, "trace_id": trace["id"]}
+    api.ok("POST", "experiments/items", {"experiment_items": [{"id": new_id(), **row}]})
+    score = {"id": trace["id"], "name": "score", "value": 1, "source": "sdk", "reason": SECRET}
+    api.ok("PUT", "traces/feedback-scores", {"scores": [score]})
+    api.ok("POST", f"traces/{trace['id']}/comments", {"text": SECRET})
+    comment = api.ok("GET", f"traces/{trace['id']}")["comments"][0]["id"]
+    query = {"file_name": "f", "entity_type": "trace", "entity_id": trace["id"]}
+    assert api.send("PUT", "attachment/upload", content=b"x", params=query).is_success
+    project = api.ok("POST", "projects/retrieve", {"name": PROJECT})["id"]
+    document = new_id()
+    api.ok("POST", "dashboards", {"id": document, "name": SECRET, "config": {}})
+    optimization = new_id()
+    run = {"id": optimization, "dataset_name": dataset["name"], "objective_name": "o"}
+    api.ok("POST", "optimizations", {**run, "name": SECRET, "status": "running"})
+    return {
+        **{"trace_id": str(trace["id"]), "entity_id": str(trace["id"]), "id": str(trace["id"])},
+        **{"span_id": str(span["id"]), "dataset_id": dataset["id"], "item_id": item},
+        **{"dataset_name": dataset["name"], "experiment_id": experiment, "comment_id": comment},
+        **{"experiment_name": PROJECT, "experiment_ids": json.dumps([experiment])},
+        **{"prompt_id": version["prompt_id"], "version_id": version["id"]},
+        **{"commit": version["commit"], "project_id": project, "project_name": PROJECT},
+        **{"document_id": document, "optimization_id": optimization, "entity_type": "trace"},
+        **{"thread_id": "thread", "file_name": "f", "ids": str(trace["id"])},
+    }

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from server_client import Api, start
-from server_routes import OPEN, Route, routes
+from server_client import start
+from server_routes import OPEN, SECRET, Route, fill, routes
 
 from opik_eval.ids import new_id
 from opik_eval.server.access import CACHE_SECONDS, KeyAccess
@@ -22,8 +21,6 @@ from opik_eval.server.keys import Keys
 from opik_eval.server.roles import ROLES, needed_role, only_reads
 from opik_eval.storage.workspaces import Workspaces, open_workspaces
 
-SECRET = "what only team-a may see"
-PROJECT = "a project"
 ROUTES = routes()
 GUARDED = [route for route in ROUTES if route.path not in OPEN]
 
@@ -47,6 +44,7 @@ class Tenants:
     keys: dict[str, str]
     known: dict[str, str]
     clock: Clock
+    watcher: sqlite3.Connection
 
     def send(self, key: str | None, workspace: str = "default", **request: Any) -> httpx.Response:
         """Send a request with one of the keys, or with a text that is none of them."""
@@ -55,24 +53,18 @@ class Tenants:
             headers["Authorization"] = self.keys.get(key, key)
         return self.client.request(headers=headers, **request)
 
-    def content(self, workspace: str) -> str:
-        """Return all that a workspace holds."""
-        path = self.folder / "opik.db.workspaces" / f"{workspace}.db"
-        with closing(sqlite3.connect(path)) as connection:
-            tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
-            return repr(
-                [
-                    (name, sorted(map(repr, connection.execute(f'SELECT * FROM "{name}"'))))
-                    for (name,) in tables.fetchall()
-                ]
-            )
+    def commits(self) -> int:
+        """Return a number that changes with every transaction in the file of team-a."""
+        (number,) = self.watcher.execute("PRAGMA data_version").fetchone()
+        return int(number)
 
 
 @pytest.fixture(scope="module")
 def tenants(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tenants]:
     """A server that demands keys."""
     folder = tmp_path_factory.mktemp("access")
-    with closing(open_workspaces(f"file:{folder / 'opik.db'}")) as workspaces:
+    with ExitStack() as stack:
+        workspaces = stack.enter_context(closing(open_workspaces(f"file:{folder / 'opik.db'}")))
         keys = {}
         for name in ("team-a", "team-b"):
             workspaces.create(name)
@@ -83,52 +75,17 @@ def tenants(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tenants]:
             "o", workspace="default", role="admin"
         )
         clock = Clock()
+        path = folder / "opik.db.workspaces" / "team-a.db"
+        watcher = stack.enter_context(closing(sqlite3.connect(path, check_same_thread=False)))
         access = KeyAccess(workspaces, clock)
         with closing(AuditTrail(workspaces.control)) as audit:
             for url in start(workspaces, identify=access, audit=audit):
                 with httpx.Client(base_url=url, trust_env=False) as client:
-                    found = Tenants(folder, workspaces, client, keys, {}, clock)
-                    found.known |= fill(client, keys["team-a editor"])
+                    found = Tenants(folder, workspaces, client, keys, {}, clock, watcher)
+                    headers = {"Authorization": keys["team-a editor"], "Comet-Workspace": "team-a"}
+                    with httpx.Client(base_url=url, headers=headers, trust_env=False) as own:
+                        found.known |= fill(own)
                     yield found
-
-
-def fill(client: httpx.Client, key: str) -> dict[str, str]:
-    """Write one record of each kind, and return their ids."""
-    headers = {"Authorization": key, "Comet-Workspace": "team-a"}
-    with httpx.Client(base_url=client.base_url, headers=headers, trust_env=False) as own:
-        api = Api(own, project=PROJECT)
-        trace = api.trace(name=SECRET, thread_id="thread", input={"text": SECRET})
-        span = api.span(trace["id"], name=SECRET)
-        dataset = api.dataset({"text": SECRET})
-        item = api.items(dataset)[0]["id"]
-        experiment, prompt = new_id(), {"name": "prompt", "version": {"template": SECRET}}
-        body = {"id": experiment, "dataset_name": dataset["name"], "name": PROJECT}
-        api.ok("POST", "experiments", body)
-        version = api.ok("POST", "prompts/versions", prompt)
-        row = {"experiment_id": experiment, "dataset_item_id": item, "trace_id": trace["id"]}
-        api.ok("POST", "experiments/items", {"experiment_items": [{"id": new_id(), **row}]})
-        score = {"id": trace["id"], "name": "score", "value": 1, "source": "sdk", "reason": SECRET}
-        api.ok("PUT", "traces/feedback-scores", {"scores": [score]})
-        api.ok("POST", f"traces/{trace['id']}/comments", {"text": SECRET})
-        comment = api.ok("GET", f"traces/{trace['id']}")["comments"][0]["id"]
-        query = {"file_name": "f", "entity_type": "trace", "entity_id": trace["id"]}
-        assert api.send("PUT", "attachment/upload", content=b"x", params=query).is_success
-        project = api.ok("POST", "projects/retrieve", {"name": PROJECT})["id"]
-        document = new_id()
-        api.ok("POST", "dashboards", {"id": document, "name": SECRET, "config": {}})
-        optimization = new_id()
-        run = {"id": optimization, "dataset_name": dataset["name"], "objective_name": "o"}
-        api.ok("POST", "optimizations", {**run, "name": SECRET, "status": "running"})
-    return {
-        **{"trace_id": str(trace["id"]), "entity_id": str(trace["id"]), "id": str(trace["id"])},
-        **{"span_id": str(span["id"]), "dataset_id": dataset["id"], "item_id": item},
-        **{"dataset_name": dataset["name"], "experiment_id": experiment, "comment_id": comment},
-        **{"experiment_name": PROJECT, "experiment_ids": json.dumps([experiment])},
-        **{"prompt_id": version["prompt_id"], "version_id": version["id"]},
-        **{"commit": version["commit"], "project_id": project, "project_name": PROJECT},
-        **{"document_id": document, "optimization_id": optimization, "entity_type": "trace"},
-        **{"thread_id": "thread", "file_name": "f", "ids": str(trace["id"])},
-    }
 
 
 def test_the_keys_of_the_tests_work(tenants: Tenants) -> None:
@@ -137,14 +94,18 @@ def test_the_keys_of_the_tests_work(tenants: Tenants) -> None:
     for role in ROLES:
         reply = tenants.send(f"team-a {role}", method="GET", url=url)
         assert SECRET in reply.text
-    assert SECRET in tenants.content("team-a")
+    before = tenants.commits()
+    change = {"json": {"trace_id": tenants.known["trace_id"], "name": SECRET}}
+    url = f"/v1/private/spans/{tenants.known['span_id']}"
+    assert tenants.send("team-a editor", method="PATCH", url=url, **change).is_success
+    assert tenants.commits() != before
 
 
 @pytest.mark.parametrize("route", GUARDED, ids=str)
 def test_nothing_without_a_key(tenants: Tenants, route: Route) -> None:
     """Every route but those that tell whether the server is alive needs a key that is right."""
     request = route.request(tenants.known)
-    before = tenants.content("team-a")
+    before = tenants.commits()
     right = tenants.keys["team-a admin"]
     wrong = right[:-1] + ("x" if right[-1] != "x" else "y")
     for key in (None, "", "wrong", wrong, "oek_", f"{right.rsplit('_', 1)[0]}_"):
@@ -152,13 +113,13 @@ def test_nothing_without_a_key(tenants: Tenants, route: Route) -> None:
         assert refused.status_code == 401, (key, refused.text)
         assert SECRET not in refused.text
         assert refused.json()["code"] == 401
-    assert tenants.content("team-a") == before
+    assert tenants.commits() == before
 
 
 @pytest.mark.parametrize("route", GUARDED, ids=str)
 def test_a_viewer_changes_nothing(tenants: Tenants, route: Route) -> None:
     """A viewer may use the routes that read, and these change nothing; the others are 403."""
-    before = tenants.content("team-a")
+    before = tenants.commits()
     request = route.request(tenants.known)
     bodies = [{}, {"json": {}}, {"json": {"ids": [new_id()]}}] if "json" in request else [{}]
     for body in bodies:
@@ -166,13 +127,13 @@ def test_a_viewer_changes_nothing(tenants: Tenants, route: Route) -> None:
         allowed = needed_role(route.method, route.path) == "viewer"
         assert (reply.status_code == 403) != allowed, reply.text
         assert reply.status_code < 500
-    assert tenants.content("team-a") == before
+    assert tenants.commits() == before
 
 
 @pytest.mark.parametrize("route", GUARDED, ids=str)
 def test_a_foreign_key_reaches_nothing(tenants: Tenants, route: Route) -> None:
     """A key of one workspace neither reads nor changes another, whatever it names."""
-    before = tenants.content("team-a")
+    before = tenants.commits()
     request = route.request(tenants.known)
     refused = tenants.send("team-b admin", "team-a", **request)
     assert refused.status_code == 403
@@ -180,7 +141,7 @@ def test_a_foreign_key_reaches_nothing(tenants: Tenants, route: Route) -> None:
     own = tenants.send("team-b admin", "team-b", **request)
     assert SECRET not in own.text
     assert own.status_code < 500 or own.status_code == 501
-    assert tenants.content("team-a") == before
+    assert tenants.commits() == before
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=str)
@@ -188,9 +149,9 @@ def test_reading_routes_are_those_that_change_nothing(tenants: Tenants, route: R
     """What counts as reading changes nothing even for an admin."""
     if not only_reads(route.method, route.path):
         return
-    before = tenants.content("team-a")
+    before = tenants.commits()
     tenants.send("team-a admin", "team-a", **route.request(tenants.known))
-    assert tenants.content("team-a") == before
+    assert tenants.commits() == before
 
 
 def test_workspaces_are_found_by_key(tenants: Tenants) -> None:

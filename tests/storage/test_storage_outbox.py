@@ -243,3 +243,89 @@ def test_a_background_sender_goes_on_after_the_outbox_fails(outbox, caplog):
     assert sender.problem == "disk on fire"
     sender.stop(10)
     assert "disk on fire" in caplog.text
+
+
+def test_waiting_does_not_follow_a_server_that_asks_for_ever(outbox):
+    """Waiting ends at once if a 429 asks for longer than patience; answers are no progress."""
+    clock = Clock()
+    sender = sender_of(outbox, Destination(Reply(429, headers={"retry-after": "60"})), clock)
+    last = outbox.put(entries("a"))
+    sender.pump()
+    assert not sender.wait(last, timeout_seconds=None, patience_seconds=30)
+    assert not sender.wait(last, timeout_seconds=0, patience_seconds=30)
+    sender._deliver = Destination(*[Reply(429, headers={"retry-after": "20"})] * 2)
+    clock.now += 60
+    sender.pump()
+    clock.now += 20
+    sender.pump()
+    assert not sender.wait(last, timeout_seconds=None, patience_seconds=-1)
+
+
+def many(*keys):
+    """Return one entry for several small records."""
+    return Entry.of_many([("trace", key) for key in keys], [{"id": key} for key in keys])
+
+
+def test_records_that_share_a_row_leave_it_one_by_one(outbox):
+    """Whatever part of a row has left is gone; the rest keeps its order, places and number."""
+    last = outbox.put([many(*"abcd"), *entries("e")])
+    other = outbox.put([many("f", "g")])
+    assert (last, other, outbox.count_waiting(), outbox.count_waiting(up_to=last)) == (5, 7, 7, 5)
+    row, *_ = outbox.head(9, 10**6)
+    assert [part.seq for part in row.parts()] == [1, 2, 3, 4]
+    outbox.delivered(row.parts()[1:3])
+    assert outbox.count_waiting(up_to=last) == 3
+    a, d, e, *_ = outbox.head(9, 10**6)
+    assert [(entry.key, entry.seq) for entry in (a, d, e)] == [("a", 1), ("d", 4), ("e", 5)]
+    outbox.rejected(d, "odd")
+    outbox.delivered([a])
+    assert [entry.key for entry in outbox.head(1, 10**6)] == ["e"]
+    outbox.delivered([e, *outbox.head(9, 10**6)[1:]])
+    assert (outbox.count_waiting(), outbox.head(9, 10**6)) == (0, [])
+    assert outbox.rejections() == [("trace", "d", "odd")]
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_any_faults_end_with_all_records_of_all_rows_there_once(outbox, seed):
+    """Rows of several records: each record arrives or is rejected, and none is left."""
+    dice = random.Random(seed)
+    faults = [Reply(429), Reply(503), Unreachable("cut"), Reply(204), Reply(413), Reply(400)]
+    keys = [f"{n}" for n in range(60)]
+    rows = [keys[start : start + 7] for start in range(0, 60, 7)]
+    outbox.put([many(*row) for row in rows])
+    got = []
+    replies = dice.choices(faults, k=30)
+
+    def deliver(batch):
+        reply = replies.pop(0) if replies else Reply(204)
+        if isinstance(reply, Exception):
+            raise reply
+        if reply.is_success:
+            got.extend(part.key for entry in batch for part in entry.parts())
+        return reply
+
+    sender = sender_of(outbox, deliver)
+    while outbox.count_waiting():
+        sender.pump()
+    gone = [key for _, key, _ in outbox.rejections()]
+    assert sorted(got + gone, key=int) == keys
+
+
+def test_a_file_of_the_first_version_is_sent(tmp_path):
+    """What an older version of this package left is delivered like the rest."""
+    path = tmp_path / "out.db"
+    with closing(sqlite3.connect(path)) as old:
+        old.executescript("""
+            CREATE TABLE waiting (
+                seq INTEGER PRIMARY KEY AUTOINCREMENT, owner TEXT NOT NULL, kind TEXT NOT NULL,
+                key TEXT NOT NULL, payload BLOB NOT NULL, content BLOB);
+            CREATE INDEX waiting_by_owner ON waiting (owner, seq);
+            INSERT INTO waiting VALUES (1, 'x', 'trace', 'a', '{"id":"a"}', NULL);
+            INSERT INTO waiting VALUES (2, 'x', 'trace', 'b', '{"id":"b"}', NULL);
+            PRAGMA user_version = 1;
+        """)
+    with closing(Outbox(path, owner="me")) as outbox:
+        outbox.put(entries("c"))
+        destination = Destination()
+        assert sender_of(outbox, destination).pump() is None
+        assert (destination.got, outbox.count_waiting()) == (list("abc"), 0)

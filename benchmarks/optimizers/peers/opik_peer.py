@@ -1,12 +1,13 @@
 """opik_optimizer (PyPI), without a server: its own algorithms on the simulated model.
 
-Variants: ``evolutionary``, ``meta_prompt``, ``hierarchical``, ``few_shot``, ``gepa``, ``parameter``.
-Options of the constructor may follow, as in ``evolutionary+population_size=5``. The library counts
-trials, not metric calls; a budget of B calls is given to it as (B - V) / V trials.
+Variants: ``evolutionary``, ``meta_prompt``, ``hierarchical``, ``few_shot``, ``gepa`` and
+``parameter``. Options of the constructor may follow: ``evolutionary+population_size=5``. The
+library counts trials, not metric calls; a budget of B calls is given to it as (B - V) / V trials,
+where V is the number of validation items.
 
-What is replaced is what needs a server or a model: the client, the data set's storage, the loop that
-scores a data set, and the call of a model. Everything that is asked of the model is what the library
-asks; replies have the form that it asks for.
+What is replaced is what needs a server or a model: the client, the storage of data sets, the loop
+that scores one, and the call of a model. What the model is asked is what the library asks; replies
+have the form that it asks for.
 """
 
 from __future__ import annotations
@@ -26,12 +27,17 @@ from benchmarks.optimizers.contest import Claim, Job
 from benchmarks.optimizers.simulation.replies import Writer
 from benchmarks.optimizers.simulation.task import Record, SimulatedTask
 
-os.environ |= {"OPIK_TRACK_DISABLE": "true", "OPIK_OPTIMIZER_NO_BANNER": "true"}
+os.environ |= {
+    "OPIK_TRACK_DISABLE": "true",
+    "OPIK_OPTIMIZER_NO_BANNER": "true",
+    "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+}
 
-import opik  # type: ignore[import-not-found]  # noqa: E402 - reads the variables above
-import opik_optimizer  # noqa: E402
-from opik.evaluation import evaluation_result, test_case, test_result  # type: ignore[import-not-found]  # noqa: E402
-from opik.evaluation.metrics import score_result  # type: ignore[import-not-found]  # noqa: E402
+import opik  # type: ignore[import-not-found]
+from opik.evaluation import evaluation_result, test_case, test_result  # type: ignore[import-not-found]
+from opik.evaluation.metrics import score_result  # type: ignore[import-not-found]
+
+import opik_optimizer
 
 _CLASSES = {
     "evolutionary": "EvolutionaryOptimizer",
@@ -80,7 +86,9 @@ def run(job: Job, task: SimulatedTask) -> Claim:
             found = optimizer.optimize_parameter(parameter_space=space, **given)
         else:
             found = optimizer.optimize_prompt(**given)
-    returned = found.prompt if isinstance(found.prompt, dict) else {next(iter(prompts)): found.prompt}
+    returned = (
+        found.prompt if isinstance(found.prompt, dict) else {next(iter(prompts)): found.prompt}
+    )
     return Claim(
         prompts={name: _text(prompt.get_messages()) for name, prompt in returned.items()},
         score=float(found.score),
@@ -154,7 +162,7 @@ class _Reflection:
                 text=text, prompt=prompt, analysis=lambda: self._task.analyse(text), item_ids=ids
             )
             filled = writer.fill(response_model.model_json_schema())
-            return response_model.model_validate(_with_question(filled))
+            return response_model.model_validate(self._whole(filled, prompt))
         if lone := _LONE_WORD.search(text):
             return lone[1]
         asked = _NUMBER.search(text)
@@ -164,6 +172,19 @@ class _Reflection:
         if '"prompts"' in text:
             return json.dumps({"prompts": [{"prompt": m, "strategy": "other"} for m in made]})
         return json.dumps(made)
+
+    def _whole(self, value: Any, prompt: Callable[[], str]) -> Any:
+        """Let each list of messages be a whole prompt, and a bundle have all of its prompts."""
+        if isinstance(value, dict):
+            return {name: self._whole(part, prompt) for name, part in value.items()}
+        if not isinstance(value, list) or not value:
+            return value
+        if all(_has(part, "role", "content") for part in value):
+            return _messages(value[0]["content"])
+        if all(_has(part, "name", "messages") for part in value):
+            names = self._task.seed_prompts
+            return [{**value[0], "name": n, "messages": _messages(prompt())} for n in names]
+        return [self._whole(part, prompt) for part in value]
 
 
 def _run_evaluator(
@@ -214,17 +235,8 @@ def _messages(system: str) -> list[dict[str, str]]:
     return [{"role": "system", "content": system}, {"role": "user", "content": _USER}]
 
 
-def _with_question(value: Any) -> Any:
-    """Let each list of messages be a whole prompt, with the question that belongs to it."""
-    if isinstance(value, dict):
-        return {name: _with_question(part) for name, part in value.items()}
-    if isinstance(value, list) and value and all(_is_message(part) for part in value):
-        return _messages(value[0]["content"])
-    return [_with_question(part) for part in value] if isinstance(value, list) else value
-
-
-def _is_message(value: object) -> bool:
-    return isinstance(value, dict) and {"role", "content"} <= value.keys()
+def _has(value: object, *names: str) -> bool:
+    return isinstance(value, dict) and all(name in value for name in names)
 
 
 def _text(messages: Sequence[dict[str, Any]]) -> str:

@@ -18,7 +18,6 @@ from opik_eval.server.payloads import is_identifier
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TRACE_ID_BYTES, _SPAN_ID_BYTES = 16, 8
-_LATEST_NANOSECONDS = 253_402_300_799 * 1_000_000_000
 _EXCEPTION = "exception"
 _SOURCE = "sdk"
 
@@ -57,15 +56,13 @@ def exported_spans(request: ExportTraceServiceRequest) -> tuple[list[Exported], 
     """Return the spans of a request, and what is wrong with those that are none."""
     found: list[Exported] = []
     problems: list[str] = []
-    for resource in request.resource_spans:
-        for scope in resource.scope_spans:
-            for span in scope.spans:
-                problem = _problem(span)
-                if problem:
-                    problems.append(f"span {span.name[:80]!r}: {problem}")
-                else:
-                    parts = mapped(attributes_of(span.attributes))
-                    found.append(Exported(span, parts, scope.scope.name))
+    groups = [group for resource in request.resource_spans for group in resource.scope_spans]
+    for scope, span in [(group.scope.name, span) for group in groups for span in group.spans]:
+        if problem := _problem(span):
+            problems.append(f"span {span.name[:80]!r}: {problem}")
+        else:
+            parts = mapped(attributes_of(span.attributes))
+            found.append(Exported(span, parts, scope))
     return found, problems
 
 
@@ -207,8 +204,6 @@ def _problem(span: OtelSpan) -> str | None:
         for pair in span.attributes:
             if pair.key == name and not is_identifier(pair.value.string_value):
                 return f"{name} must be a version 7 UUID"
-    if max(span.start_time_unix_nano, span.end_time_unix_nano) > _LATEST_NANOSECONDS:
-        return "its time is after the year 9999"
     return None
 
 
@@ -222,6 +217,6 @@ def _time_inside(identifier: str) -> datetime:
 
 
 def _moment(nanoseconds: int) -> datetime | None:
-    if not 0 < nanoseconds <= _LATEST_NANOSECONDS:
+    if not nanoseconds:
         return None
     return EPOCH + timedelta(microseconds=nanoseconds // 1000)

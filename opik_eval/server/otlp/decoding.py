@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
-from typing import cast
 
 from google.protobuf.json_format import ParseDict, ParseError
 from google.protobuf.message import DecodeError
@@ -13,7 +12,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opik_eval.server.bodies import parse_json
 from opik_eval.server.failures import FrameworkError
 
-_IDS = ("traceId", "spanId", "parentSpanId", "trace_id", "span_id", "parent_span_id")
+_IDS = frozenset(["traceId", "spanId", "parentSpanId", "trace_id", "span_id", "parent_span_id"])
 
 
 def from_protobuf(data: bytes) -> ExportTraceServiceRequest:
@@ -40,13 +39,19 @@ def from_json(data: bytes) -> ExportTraceServiceRequest:
     if not isinstance(value, dict):
         raise FrameworkError(400, "Unable to process JSON", "the body is not an object")
     try:
-        for holder in _holders_of_ids(value):
-            for name in _IDS:
-                if isinstance(holder.get(name), str):
-                    holder[name] = _base64(cast("str", holder[name]))
+        _spell_ids(value)
         return ParseDict(value, ExportTraceServiceRequest(), ignore_unknown_fields=True)
     except (ParseError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise FrameworkError(400, "Unable to process OTLP JSON", str(error)[:300]) from None
+
+
+def _spell_ids(value: dict[str, object]) -> None:
+    """Replace ids in hexadecimals by those in base64, which is what protobuf's JSON has."""
+    for holder in _holders_of_ids(value):
+        for name in holder.keys() & _IDS:
+            text = holder[name]
+            if isinstance(text, str):
+                holder[name] = base64.b64encode(bytes.fromhex(text)).decode()
 
 
 def _holders_of_ids(value: dict[str, object]) -> Iterator[dict[str, object]]:
@@ -62,7 +67,3 @@ def _objects(holder: dict[str, object], *names: str) -> Iterator[dict[str, objec
     for element in found if isinstance(found, list) else ():
         if isinstance(element, dict):
             yield element
-
-
-def _base64(text: str) -> str:
-    return base64.b64encode(bytes.fromhex(text)).decode()

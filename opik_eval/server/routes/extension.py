@@ -24,13 +24,12 @@ from opik_eval.server.receiving import received_file
 from opik_eval.server.replies import done, json_reply
 from opik_eval.server.schemas import documents
 from opik_eval.server.schemas.language import takes, takes_bytes
-from opik_eval.storage.base import Storage, Writable
+from opik_eval.storage.base import Storage
 from opik_eval.storage.query import Entity, parse_filter
 from opik_eval.storage.wire import (
     attachment_from_wire,
     dataset_item_from_wire,
     dataset_version_to_wire,
-    record_from_wire,
     record_to_wire,
 )
 
@@ -52,7 +51,7 @@ def write_records(context: Context, body: Body) -> Response:
     payloads = body.object().get("records")
     if not isinstance(payloads, list):
         raise bad_request("records must be a list")
-    context.storage.write([cast("Writable", record_from_wire(p)) for p in payloads])
+    context.payloads.write_payloads(payloads)
     return done()
 
 
@@ -174,7 +173,7 @@ def _lines(records: Iterator[Record]) -> Iterator[bytes]:
     count, size = 0, 0
     chunk: list[bytes] = []
     for record in records:
-        line = dumps(record_to_wire(record))
+        line = dumps(record_to_wire(record), sort_keys=False)
         chunk.append(line)
         count, size = count + 1, size + len(line)
         if len(chunk) >= _LINES_PER_CHUNK or size >= _CHUNK_BYTES:

@@ -90,19 +90,11 @@ def replace(text: str, others: Sequence[str]) -> Iterator[str]:
                 yield from (join_pieces([*own[:place], p, *own[place + 1 :]]) for p in new)
 
 
-def list_out(text: str, others: Sequence[str]) -> Iterator[str]:  # noqa: ARG001 - an ``Edit``
-    """Give each sentence a line of its own."""
-    pieces = [piece.strip() for piece in pieces_of(text)]
-    if len(pieces) > 1:
-        yield "\n".join(pieces)
-
-
 EDITS: dict[str, Edit] = {
     "drop": drop,
     "move": move,
     "instruct": instruct,
     "borrow": borrow,
     "replace": replace,
-    "list_out": list_out,
 }
 """The operators by name."""

@@ -121,8 +121,10 @@ class EvolutionaryOptimizer(BaseOptimizer):
         await search.run()
 
     def _has_model(self) -> bool:
-        """Tell whether there is a reflection model; one that is named must be there."""
-        model = self.options.model
+        """Tell whether a reflection model is wanted and there; one that is named must be there."""
+        own, model = self.parameters, self.options.model
+        if not (own.enable_llm_mutation or own.enable_llm_crossover):
+            return False
         try:
             Rewriter(model=model).resolved()  # type: ignore[arg-type]  # checked by it
         except SettingsError:

@@ -35,8 +35,15 @@ class OperatorRates:
         self._tries = dict.fromkeys(self._initial, 0)
         self._wins = dict.fromkeys(self._initial, 0)
 
+    @property
+    def operators(self) -> list[str]:
+        """Names of the operators that are used."""
+        return list(self._initial)
+
     def saw(self, operator: str, *, is_success: bool) -> None:
         """Take note of what came of an operator's offspring."""
+        if operator not in self._initial:
+            return
         self._tries[operator] += 1
         self._wins[operator] += is_success
 

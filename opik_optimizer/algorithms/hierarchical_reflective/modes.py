@@ -86,7 +86,7 @@ async def _analyse(
 ) -> Analysis:
     records = [{"item_id": f.item_id, "text": f.to_text()} for f in batch]
     messages = templates.messages("analyse", task=session.task_context, text=text, records=records)
-    return await session.ask(messages, Analysis, purpose="analyse", repeat=repeat)
+    return await session.ask(messages, Analysis, purpose="analyse", repeat=repeat, analysis=True)
 
 
 async def _joined(
@@ -101,7 +101,9 @@ async def _joined(
         "synthesize", task=session.task_context, modes=[mode.model_dump() for mode in modes]
     )
     try:
-        reply = await session.ask(messages, Analysis, purpose="synthesize", repeat=repeat)
+        reply = await session.ask(
+            messages, Analysis, purpose="synthesize", repeat=repeat, analysis=True
+        )
     except ReflectionError:  # told of by its event
         return list(modes)
     return _checked(reply.failure_modes, known) or list(modes)

@@ -305,7 +305,7 @@ class MetaPromptSearch:
         )
         try:
             reply = await self._session.ask(
-                messages, Patterns, purpose="patterns", repeat=plan.index
+                messages, Patterns, purpose="patterns", repeat=plan.index, analysis=True
             )
         except ReflectionError:  # told of by its event; the round goes on without
             return plan.patterns

@@ -116,7 +116,7 @@ class ParameterSearch:
         self._seen.add(seed.id)
         self._points[seed.id] = _Point(values=current, evaluation=session.baseline)
         session.details |= {"parameter_space": space.describe()}
-        session.details_of[seed.id] = _details(seed, current)
+        session.details_of.setdefault(seed.id, {}).update(_details(seed, current))
         await self._phase("global", space, trials - local, enqueued=current)
         if local and session.stop_reason is None:
             best = self._points[session.best.candidate.id].values

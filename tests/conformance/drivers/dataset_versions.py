@@ -12,10 +12,15 @@ def rows_of(dataset):
 
 def flow(client):
     dataset = client.get_or_create_dataset(NAME, description="numbers")
-    rows = [{"number": n, "text": f"№ {n}", "nested": {"list": [n, None, 0.5], "empty": {}}} for n in range(ROWS)]
+    rows = [
+        {"number": n, "text": f"№ {n}", "nested": {"list": [n, None, 0.5], "empty": {}}}
+        for n in range(ROWS)
+    ]
     dataset.insert(rows)
     first = rows_of(dataset)
-    assert {n: {k: v for k, v in row.items() if k != "id"} for n, row in first.items()} == {r["number"]: r for r in rows}
+    assert {n: {k: v for k, v in row.items() if k != "id"} for n, row in first.items()} == {
+        r["number"]: r for r in rows
+    }
     assert dataset.get_current_version_name() == "v1", dataset.get_current_version_name()
 
     again = client.get_dataset(NAME)
@@ -39,7 +44,11 @@ def flow(client):
     assert len(again.to_pandas()) == len(changed)
 
     from_json = client.create_dataset(f"{PROJECT} from json")
-    from_json.insert_from_json('[{"q": "a", "drop": 1}, {"q": "b", "drop": 2}]', keys_mapping={"q": "question"}, ignore_keys=["drop"])
+    from_json.insert_from_json(
+        '[{"q": "a", "drop": 1}, {"q": "b", "drop": 2}]',
+        keys_mapping={"q": "question"},
+        ignore_keys=["drop"],
+    )
     assert sorted(row["question"] for row in from_json.get_items()) == ["a", "b"]
     cleared = client.create_dataset(f"{PROJECT} cleared")
     cleared.insert([{"a": 1}, {"a": 2}])

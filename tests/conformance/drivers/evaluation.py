@@ -1,11 +1,19 @@
 """Evaluations: of a task, of a prompt, scored again, and resumed."""
 
+from contextlib import suppress
+
 import opik
 from driving import PROJECT, drive
 from opik.evaluation import metrics
 from opik.evaluation.metrics import score_result
 
-CAPITALS = {"France": "Paris", "Italy": "Rome", "Japan": "Tokyo", "Chile": "Santiago", "Peru": "Lima"}
+CAPITALS = {
+    "France": "Paris",
+    "Italy": "Rome",
+    "Japan": "Tokyo",
+    "Chile": "Santiago",
+    "Peru": "Lima",
+}
 calls = []
 
 
@@ -14,7 +22,9 @@ class Length(metrics.BaseMetric):
         super().__init__(name="length")
 
     def score(self, output, **ignored):
-        return score_result.ScoreResult(name=self.name, value=len(output) / 100, reason=f"{len(output)} letters")
+        return score_result.ScoreResult(
+            name=self.name, value=len(output) / 100, reason=f"{len(output)} letters"
+        )
 
 
 def task(item):
@@ -29,7 +39,11 @@ def broken(item):
 
 
 def worst(results):
-    return [score_result.ScoreResult(name="worst", value=min(s.value for r in results for s in r.score_results))]
+    return [
+        score_result.ScoreResult(
+            name="worst", value=min(s.value for r in results for s in r.score_results)
+        )
+    ]
 
 
 def seen(result):
@@ -40,7 +54,9 @@ def seen(result):
             "item_id": test.test_case.dataset_item_id,
             "trial": test.trial_id,
             "output": test.test_case.task_output,
-            "scores": {score.name: score.value for score in test.score_results if not score.scoring_failed},
+            "scores": {
+                score.name: score.value for score in test.score_results if not score.scoring_failed
+            },
         }
         for test in result.test_results
     ]
@@ -67,7 +83,9 @@ def whole(dataset):
 
 
 def scored_again(name):
-    return opik.evaluate_experiment(experiment_name=name, scoring_metrics=[metrics.Contains()], scoring_threads=2, verbose=0)
+    return opik.evaluate_experiment(
+        experiment_name=name, scoring_metrics=[metrics.Contains()], scoring_threads=2, verbose=0
+    )
 
 
 def of_prompt(dataset):
@@ -86,10 +104,10 @@ def of_prompt(dataset):
 def resumed(dataset):
     """Break an evaluation off, and go on with it."""
     options = {"scoring_metrics": [metrics.Equals()], "verbose": 0}
-    try:
-        opik.evaluate(dataset=dataset, task=broken, experiment_name="resumed", task_threads=1, **options)
-    except RuntimeError:
-        pass
+    with suppress(RuntimeError):
+        opik.evaluate(
+            dataset=dataset, task=broken, experiment_name="resumed", task_threads=1, **options
+        )
     client = opik.get_global_client()
     client.flush(30)
     experiment = client.get_experiment_by_name("resumed")
@@ -100,14 +118,24 @@ def resumed(dataset):
 
 def flow(client):
     dataset = client.create_dataset(f"{PROJECT} capitals")
-    dataset.insert([{"country": country, "capital": capital, "reference": capital} for country, capital in CAPITALS.items()])
+    dataset.insert(
+        [
+            {"country": country, "capital": capital, "reference": capital}
+            for country, capital in CAPITALS.items()
+        ]
+    )
     first = whole(dataset)
     client.flush(30)
     read = client.get_experiment_by_name("whole").get_items()
     said = {
         "whole": told(first),
         "read": [
-            {"item": item.dataset_item_id, "trace": item.trace_id, "output": item.evaluation_task_output, "scores": item.feedback_scores}
+            {
+                "item": item.dataset_item_id,
+                "trace": item.trace_id,
+                "output": item.evaluation_task_output,
+                "scores": item.feedback_scores,
+            }
             for item in read
         ],
         "again": told(scored_again("whole")),

@@ -21,14 +21,24 @@ def flow(client):
     conversation(client, "thread two", 1)
     traces = [trace for trace, _ in first]
     client.flush(30)
-    client.log_traces_feedback_scores([{"id": trace, "name": "overall", "value": -3.5} for trace in traces])
-    client.log_traces_feedback_scores([{"id": traces[0], "name": "overall", "value": 1, "reason": "second thoughts"}])
-    client.log_spans_feedback_scores([{"id": span, "name": "brief", "value": 1.0, "category_name": "c"} for _, span in first])
-    client.log_assertion_results([{"id": traces[0], "name": "is polite", "status": "passed", "reason": "it is"}])
+    client.log_traces_feedback_scores(
+        [{"id": trace, "name": "overall", "value": -3.5} for trace in traces]
+    )
+    client.log_traces_feedback_scores(
+        [{"id": traces[0], "name": "overall", "value": 1, "reason": "second thoughts"}]
+    )
+    client.log_spans_feedback_scores(
+        [{"id": span, "name": "brief", "value": 1.0, "category_name": "c"} for _, span in first]
+    )
+    client.log_assertion_results(
+        [{"id": traces[0], "name": "is polite", "status": "passed", "reason": "it is"}]
+    )
     client.flush(30)
     until(lambda: len(client.search_threads(PROJECT)) == 2)
     client.get_threads_client().close_thread("thread one", PROJECT)
-    client.log_threads_feedback_scores([{"id": "thread one", "name": "resolved", "value": 0.75, "reason": "yes"}], PROJECT)
+    client.log_threads_feedback_scores(
+        [{"id": "thread one", "name": "resolved", "value": 0.75, "reason": "yes"}], PROJECT
+    )
     client.flush(30)
     client.delete_trace_feedback_score(traces[1], "overall")
     client.rest_client.traces.delete_traces(ids=[traces[2]])

@@ -7,10 +7,14 @@ NAME = f"{PROJECT} greeting"
 
 
 def flow(client):
-    first = client.create_prompt(NAME, "Hello {{name}}", metadata={"tone": "warm"}, change_description="first")
+    first = client.create_prompt(
+        NAME, "Hello {{name}}", metadata={"tone": "warm"}, change_description="first"
+    )
     same = client.create_prompt(NAME, "Hello {{name}}", metadata={"tone": "warm"})
     assert (same.commit, same.version) == (first.commit, "v1")
-    second = client.create_prompt(NAME, "Goodbye {{name}}", metadata={"tone": "cold"}, change_description="second")
+    second = client.create_prompt(
+        NAME, "Goodbye {{name}}", metadata={"tone": "cold"}, change_description="second"
+    )
     assert second.version == "v2"
     assert client.create_prompt(NAME, "Goodbye {{name}}").version in ("v2", "v3")
     latest = client.get_prompt(NAME, no_cache=True)
@@ -20,21 +24,33 @@ def flow(client):
     assert client.get_prompt("nobody wrote this") is None
     history = client.get_prompt_history(NAME)
     assert [prompt.version for prompt in history][-2:] == ["v2", "v1"]
-    assert [prompt.prompt for prompt in client.get_prompt_history(NAME, search="Hello")] == ["Hello {{name}}"]
+    assert [prompt.prompt for prompt in client.get_prompt_history(NAME, search="Hello")] == [
+        "Hello {{name}}"
+    ]
     found = client.get_prompt_history(NAME, filter_string='metadata.tone = "cold"')
     assert [prompt.version for prompt in found] == ["v2"], found
 
     plain = client.create_prompt(f"{PROJECT} bare", "no placeholders")
     assert client.create_prompt(f"{PROJECT} bare", "no placeholders").commit == plain.commit
-    jinja = client.create_prompt(f"{PROJECT} jinja", "{% if a %}{{ a }}{% endif %}", type=opik.PromptType.JINJA2)
-    assert client.create_prompt(jinja.name, jinja.prompt, type=opik.PromptType.JINJA2).commit == jinja.commit
-    messages = [{"role": "system", "content": "Be {{tone}}"}, {"role": "user", "content": [{"type": "text", "text": "{{q}}"}]}]
+    jinja = client.create_prompt(
+        f"{PROJECT} jinja", "{% if a %}{{ a }}{% endif %}", type=opik.PromptType.JINJA2
+    )
+    assert (
+        client.create_prompt(jinja.name, jinja.prompt, type=opik.PromptType.JINJA2).commit
+        == jinja.commit
+    )
+    messages = [
+        {"role": "system", "content": "Be {{tone}}"},
+        {"role": "user", "content": [{"type": "text", "text": "{{q}}"}]},
+    ]
     chat = client.create_chat_prompt(f"{PROJECT} chat", messages, tags=["chat"], description="talk")
     assert client.get_chat_prompt(chat.name).template == messages
     assert client.create_chat_prompt(chat.name, messages).commit == chat.commit
     assert [prompt.name for prompt in client.search_prompts('tags contains "chat"')] == [chat.name]
     assert client.search_prompts('name contains "nobody"') == []
-    client.get_prompts_client().batch_update_prompt_version_tags([first.version_id], ["old"], merge=True)
+    client.get_prompts_client().batch_update_prompt_version_tags(
+        [first.version_id], ["old"], merge=True
+    )
     assert client.get_prompt(NAME, version="v1", no_cache=True).tags == ["old"]
     client.create_environment("production")
     client.set_prompt_environments(NAME, ["production"], version="v1")

@@ -1,10 +1,10 @@
 """Search: every family of operators, on traces, spans, threads, items of datasets and prompts."""
 
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 from driving import PROJECT, drive, until
 
-DAY = datetime(2026, 1, 1, tzinfo=timezone.utc)
+DAY = datetime(2026, 1, 1, tzinfo=UTC)
 
 TRACES = {
     "": "alpha beta gamma",
@@ -87,23 +87,46 @@ PROMPTS = {'name contains "search"': "searched", 'tags contains "findable"': "se
 
 def write(client):
     first = client.trace(
-        name="alpha one", start_time=DAY, input={"q": "Capital of France"}, metadata={"model": "m1", "cost": 0.5, "deep": {"key": "value"}},
-        tags=["red", "blue"], thread_id="thread 1", environment="production",
+        name="alpha one",
+        start_time=DAY,
+        input={"q": "Capital of France"},
+        metadata={"model": "m1", "cost": 0.5, "deep": {"key": "value"}},
+        tags=["red", "blue"],
+        thread_id="thread 1",
+        environment="production",
     )
     first.end(end_time=DAY + timedelta(seconds=1), output={"answer": "Paris"})
     second = client.trace(
-        name="beta two", start_time=DAY + timedelta(days=1), input={"q": "Capital of Italy", "city": "Rome"}, metadata={"model": "m2", "cost": 1.5},
-        tags=["red"], thread_id="thread 2", environment="staging",
+        name="beta two",
+        start_time=DAY + timedelta(days=1),
+        input={"q": "Capital of Italy", "city": "Rome"},
+        metadata={"model": "m2", "cost": 1.5},
+        tags=["red"],
+        thread_id="thread 2",
+        environment="staging",
         error_info={"exception_type": "ValueError", "message": "no", "traceback": "here"},
     )
     second.end(end_time=DAY + timedelta(days=1, seconds=2), output={"answer": "Rome"})
-    third = client.trace(name="gamma three", start_time=DAY + timedelta(days=2), input={"q": "none"})
+    third = client.trace(
+        name="gamma three", start_time=DAY + timedelta(days=2), input={"q": "none"}
+    )
     model = third.span(
-        name="model call", type="llm", start_time=DAY, end_time=DAY + timedelta(seconds=0.5), model="gpt-4o-mini", provider="openai",
-        usage={"prompt_tokens": 10, "completion_tokens": 20, "total_tokens": 30}, total_cost=0.25,
+        name="model call",
+        type="llm",
+        start_time=DAY,
+        end_time=DAY + timedelta(seconds=0.5),
+        model="gpt-4o-mini",
+        provider="openai",
+        usage={"prompt_tokens": 10, "completion_tokens": 20, "total_tokens": 30},
+        total_cost=0.25,
     )
     third.span(
-        name="lookup", type="tool", start_time=DAY, end_time=DAY + timedelta(seconds=0.25), tags=["tooling"], metadata={"step": "1"},
+        name="lookup",
+        type="tool",
+        start_time=DAY,
+        end_time=DAY + timedelta(seconds=0.25),
+        tags=["tooling"],
+        metadata={"step": "1"},
         error_info={"exception_type": "KeyError", "message": "k", "traceback": "there"},
     )
     third.end(end_time=DAY + timedelta(days=2, seconds=3), output={"answer": "?"})
@@ -111,10 +134,19 @@ def write(client):
     second.log_feedback_score("quality", 0.4)
     model.log_feedback_score("depth", 0.3)
     client.flush(30)
-    client.log_threads_feedback_scores([{"id": "thread 2", "name": "calm", "value": 0.9}, {"id": "thread 1", "name": "calm", "value": 0.1}])
+    client.log_threads_feedback_scores(
+        [
+            {"id": "thread 2", "name": "calm", "value": 0.9},
+            {"id": "thread 1", "name": "calm", "value": 0.1},
+        ]
+    )
     dataset = client.create_dataset(f"{PROJECT} cities")
     dataset.insert(
-        [{"city": "Paris", "people": 2, "deep": {"key": "value"}}, {"city": "Rome", "people": 4}, {"city": "Tokyo", "people": 14}]
+        [
+            {"city": "Paris", "people": 2, "deep": {"key": "value"}},
+            {"city": "Rome", "people": 4},
+            {"city": "Tokyo", "people": 14},
+        ]
     )
     client.create_prompt("searched", "text", tags=["findable"])
     client.create_prompt("other", "text", tags=["hidden"])
@@ -128,7 +160,7 @@ def wrong(table, search, separator=" "):
     for text, expected in table.items():
         try:
             names = sorted(search(text))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - it is what the table is compared with
             names = [repr(error)]
         if names != sorted(expected.split(separator)):
             found[text] = names
@@ -148,9 +180,17 @@ def flow(client):
     mistakes = {
         "traces": wrong(TRACES, traces),
         "spans": wrong(SPANS, spans),
-        "threads": wrong(THREADS, lambda text: [thread.id for thread in client.search_threads(PROJECT, text)], "|"),
-        "items": wrong(ITEMS, lambda text: [row["city"] for row in dataset.get_items(filter_string=text)]),
-        "prompts": wrong(PROMPTS, lambda text: [prompt.name for prompt in client.search_prompts(text)]),
+        "threads": wrong(
+            THREADS,
+            lambda text: [thread.id for thread in client.search_threads(PROJECT, text)],
+            "|",
+        ),
+        "items": wrong(
+            ITEMS, lambda text: [row["city"] for row in dataset.get_items(filter_string=text)]
+        ),
+        "prompts": wrong(
+            PROMPTS, lambda text: [prompt.name for prompt in client.search_prompts(text)]
+        ),
     }
     newest = client.search_traces(PROJECT, max_results=2)
     assert [trace.name for trace in newest] == ["gamma three", "beta two"]

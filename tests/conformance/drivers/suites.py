@@ -21,7 +21,11 @@ def flow(client):
     suite.insert(
         [
             {"data": {"country": "France"}},
-            {"data": {"country": "Italy"}, "assertions": ["is polite"], "execution_policy": {"runs_per_item": 1, "pass_threshold": 1}},
+            {
+                "data": {"country": "Italy"},
+                "assertions": ["is polite"],
+                "execution_policy": {"runs_per_item": 1, "pass_threshold": 1},
+            },
         ]
     )
     again = client.get_test_suite(f"{PROJECT} suite")
@@ -30,7 +34,10 @@ def flow(client):
     assert again.get_tags() == ["regression"], again.get_tags()
     result = opik.run_tests(again, task, experiment_name="suite", verbose=0, generate_report=False)
     assert result.all_items_passed
-    again.update_test_settings(global_assertions=["is short"], global_execution_policy={"runs_per_item": 1, "pass_threshold": 1})
+    again.update_test_settings(
+        global_assertions=["is short"],
+        global_execution_policy={"runs_per_item": 1, "pass_threshold": 1},
+    )
     assert client.get_test_suite(again.name).get_global_assertions() == ["is short"]
     client.flush(30)
     found = client.get_test_suite_experiments(again.name)

@@ -2,7 +2,8 @@
 
 import asyncio
 import threading
-from datetime import datetime, timezone
+from contextlib import suppress
+from datetime import UTC, datetime
 
 import opik
 from driving import drive
@@ -28,9 +29,13 @@ def leaf(number):
 @opik.track
 def nested(number):
     here("nested")
-    opik_context.update_current_trace(tags=["nested"], metadata={"kind": "nested"}, thread_id="thread-1")
+    opik_context.update_current_trace(
+        tags=["nested"], metadata={"kind": "nested"}, thread_id="thread-1"
+    )
     opik_context.update_current_span(
-        model="gpt-4o-mini", provider="openai", usage={"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
+        model="gpt-4o-mini",
+        provider="openai",
+        usage={"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7},
     )
     return leaf(number)["doubled"] + 1
 
@@ -84,17 +89,30 @@ async def concurrently():
 
 
 def by_hand(client):
-    start = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=timezone.utc)
-    end = datetime(2026, 1, 2, 3, 4, 6, tzinfo=timezone.utc)
+    start = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+    end = datetime(2026, 1, 2, 3, 4, 6, tzinfo=UTC)
     trace = client.trace(
-        name="by hand", start_time=start, input={"q": "Grüße, 世界 \x00?"}, metadata={"a": {"b": [1, 2.5, None]}}, tags=["t"]
+        name="by hand",
+        start_time=start,
+        input={"q": "Grüße, 世界 \x00?"},
+        metadata={"a": {"b": [1, 2.5, None]}},
+        tags=["t"],
     )
     span = trace.span(
-        name="model", type="llm", start_time=start, input={"messages": []}, model="m", provider="p", total_cost=0.125
+        name="model",
+        type="llm",
+        start_time=start,
+        input={"messages": []},
+        model="m",
+        provider="p",
+        total_cost=0.125,
     )
     inner = span.span(name="inner", start_time=start)
     inner.end(end_time=end, output={"inner": True})
-    span.update(output={"text": "reply"}, usage={"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3})
+    span.update(
+        output={"text": "reply"},
+        usage={"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3},
+    )
     span.end(end_time=end)
     trace.update(tags=["t", "u"])
     trace.end(end_time=end, output={"a": "reply"}, thread_id="thread-2")
@@ -105,11 +123,16 @@ def flow(client):
     assert nested(20) == 41
     assert list(counting(5)) == [0, 1, 2, 3, 4]
     assert asyncio.run(concurrently()) == list("stream")
-    try:
+    with suppress(ValueError):
         failing("luck")
-    except ValueError:
-        pass
-    odd({"nan": float("nan"), "bytes": b"\x00\xff", "set": {1}, "when": datetime(2026, 1, 1, tzinfo=timezone.utc)})
+    odd(
+        {
+            "nan": float("nan"),
+            "bytes": b"\x00\xff",
+            "set": {1},
+            "when": datetime(2026, 1, 1, tzinfo=UTC),
+        }
+    )
     odd({"large": "x" * 300_000, "deep": {"a": {"b": {"c": [[], {}, None]}}}})
     workers = [threading.Thread(target=threaded, args=(number,)) for number in range(8)]
     for worker in workers:
