@@ -2,7 +2,8 @@
 
 ``dumps`` turns anything a user may put into an item, an input or an output into strict JSON, and
 ``loads`` reads it back. What is hashed or compared has its keys sorted; what is stored keeps the
-order that its user gave it (``sort_keys=False``). What JSON knows survives unchanged. The rest is mapped once, in one place:
+order that its user gave it (``sort_keys=False``). What JSON knows survives unchanged. The rest is
+mapped once, in one place:
 
 - pydantic models, dataclasses, mappings → objects; keys become text, and where that makes two keys
   equal, those that are no text get their type added: ``{1: "a", "1": "b"}`` has ``1 (int)``

@@ -135,15 +135,15 @@ class BaseOptimizer:
             limit=MAX_FRUITLESS if self.needs_reflection else None,
         )
 
-    async def probe_candidates(self, session: Session) -> Sequence[Candidate]:
+    async def probe_candidates(self, session: Session) -> Sequence[Candidate] | None:
         """Return a few candidates for the probe before the search, which tells if they help.
 
-        By default it is one that the reflection model makes of some failures; none for an optimizer
-        that does without such a model. A subclass may know better ones.
+        By default it is one that the reflection model makes of some failures; ``None`` for an
+        optimizer that does without such a model. A subclass may know better ones.
         """
         from opik_optimizer.probing import reflected_candidates
 
-        return await reflected_candidates(session) if self.needs_reflection else ()
+        return await reflected_candidates(session) if self.needs_reflection else None
 
     def optimize_prompt(
         self,

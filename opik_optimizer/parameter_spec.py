@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import InitVar, dataclass, field, replace
+from dataclasses import fields as dataclass_fields
 from typing import Literal, Protocol, cast
 
 from opik_eval.serialization import dumps
@@ -66,6 +67,8 @@ class ParameterSpec:
         when: Values of earlier parameters under which this one exists: a value or a list of them.
         default: Value to start with where the prompt says none.
         description: What it does, for reports.
+        min: Opik's name of ``low``.
+        max: Opik's name of ``high``.
 
     Raises:
         SettingsError: The values make no sense.
@@ -88,8 +91,13 @@ class ParameterSpec:
     when: Mapping[str, object] = field(default_factory=dict)
     default: object = None
     description: str = ""
+    min: InitVar[float | None] = None
+    max: InitVar[float | None] = None
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, min: float | None, max: float | None) -> None:
+        for name, value in (("low", min), ("high", max)):
+            if value is not None:
+                object.__setattr__(self, name, value)
         object.__setattr__(self, "choices", tuple(self.choices))
         object.__setattr__(self, "target", self.target or self.name)
         problem = self._range_problem() if self.is_number else self._choices_problem()
@@ -117,7 +125,7 @@ class ParameterSpec:
             return spec
         fields = {_ALIASES.get(key, key): value for key, value in spec.items()}
         fields = {"name": name, "type": "categorical" if "choices" in fields else "float", **fields}
-        known = cls.__dataclass_fields__
+        known = [each.name for each in dataclass_fields(cls)]
         if unknown := sorted(set(fields) - set(known)):
             raise SettingsError(
                 f"parameter {name!r} has unknown fields {unknown}",

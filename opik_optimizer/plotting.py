@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from opik_optimizer.history import Trial
     from opik_optimizer.result import OptimizationResult
 
 
@@ -58,25 +57,18 @@ def _draw_curve(axes: Axes, result: OptimizationResult) -> None:
 
 
 def _draw_front(axes: Axes, result: OptimizationResult) -> None:
-    scored = [t for t in result.trials if t.score is not None and t.prompt_tokens is not None]
-    lengths = [trial.prompt_tokens for trial in scored]
-    axes.plot(lengths, [trial.score for trial in scored], "o", color="0.7", label="candidates")
-    front = [
-        (trial.prompt_tokens, trial.score)
-        for trial in scored
-        if not any(_dominates(other, trial) for other in scored)
+    points = [
+        (float(trial.prompt_tokens), trial.score)
+        for trial in result.trials
+        if trial.score is not None and trial.prompt_tokens is not None
     ]
-    front.sort(key=lambda point: point[0] or 0)
+    front = sorted(p for p in points if not any(_dominates(other, p) for other in points))
+    axes.plot([x for x, _ in points], [y for _, y in points], "o", color="0.7", label="candidates")
     axes.plot([x for x, _ in front], [y for _, y in front], "-o", color="C1", label="front")
     axes.set(xlabel="prompt tokens", ylabel=result.metric_name, title="score and length")
     axes.legend()
 
 
-def _dominates(one: Trial, other: Trial) -> bool:
-    """Tell whether one trial is no worse in both respects and better in one."""
-    first, second = (_point(one), _point(other))
-    return first != second and all(a >= b for a, b in zip(first, second, strict=True))
-
-
-def _point(trial: Trial) -> tuple[float, float]:
-    return (trial.score or 0.0, -(trial.prompt_tokens or 0))
+def _dominates(one: tuple[float, float], other: tuple[float, float]) -> bool:
+    """Tell whether a point is no longer and scores no less, and is not the same."""
+    return one != other and one[0] <= other[0] and one[1] >= other[1]

@@ -72,7 +72,7 @@ def repeat_noise(runs: Sequence[Mapping[str, float]]) -> float | None:
 
 def judge_headroom(
     baseline: Mapping[str, float],
-    candidates: Sequence[Mapping[str, float]],
+    candidates: Sequence[Mapping[str, float]] | None,
     *,
     best_possible: float,
     alpha: float = 0.15,
@@ -84,7 +84,8 @@ def judge_headroom(
 
     Args:
         baseline: Score by item of the initial prompt.
-        candidates: The same for candidates.
+        candidates: The same for candidates; none if nothing new was written, ``None`` if nobody was
+            asked for any.
         best_possible: Upper end of the metric's range.
         alpha: Chance to go on although nothing helps.
 
@@ -94,8 +95,10 @@ def judge_headroom(
     mean = math.fsum(baseline.values()) / len(baseline)
     if mean >= best_possible:
         return "stop", f"the initial prompt has {mean:.3g}, and no score is higher", None
-    if not candidates:
+    if candidates is None:
         return "unknown", "there was no candidate to try", None
+    if not candidates:
+        return "stop", "nothing was proposed that is not in the initial prompt", None
     gains = [[run[i] - baseline[i] for i in baseline] for run in candidates]
     means = [math.fsum(gain) / len(gain) for gain in gains]
     best = max(means)
@@ -104,10 +107,11 @@ def judge_headroom(
     smallest = _one_sided(pooled) if len(gains) == 1 else min(1.0, *p_values)
     if smallest <= alpha:
         return "go", f"a candidate gains {best:+.3g} on {len(baseline)} items", best
+    tried = "the candidate" if len(gains) == 1 else f"the best of {len(gains)} candidates"
     return (
         "stop",
-        f"the best of {len(gains)} candidates gains {best:+.3g} on {len(baseline)} items, no more "
-        f"than luck would give (p = {smallest:.2g})",
+        f"{tried} gains {best:+.3g} on {len(baseline)} items, no more than luck would give "
+        f"(p = {smallest:.2g})",
         best,
     )
 

@@ -45,7 +45,7 @@ def metric_calls_of_probe(session: Session) -> int:
     return min(ITEMS, items) + REPEATS * min(REPEATED_ITEMS, items) + min(TRAIN_ITEMS, train)
 
 
-async def reflected_candidates(session: Session) -> list[Candidate]:
+async def reflected_candidates(session: Session) -> list[Candidate] | None:
     """Return the candidate that the reflection model makes of the initial prompt's failures.
 
     It writes several times, each time on top of what it wrote before and shown other failures: a
@@ -55,7 +55,8 @@ async def reflected_candidates(session: Session) -> list[Candidate]:
         session: The session, before its search.
 
     Returns:
-        One candidate; none if nothing failed, or no reply could be used.
+        One candidate; none if nothing failed or nothing new was written; ``None`` if no reply could
+        be used.
 
     Raises:
         WeakReflectionError: The model is too weak.
@@ -66,7 +67,7 @@ async def reflected_candidates(session: Session) -> list[Candidate]:
     seen = await session.evaluate(seed, session.train_ids[:TRAIN_ITEMS], split="train")
     perfect = settings.perfect_score
     failing = [r.item_id for r in seen.results if not r.is_scored or (r.score or 0) < perfect]
-    current = seed
+    current, has_failed = seed, False
     for step in range(STEPS if failing else 0):
         first = step * _FAILURES_SHOWN
         shown = (failing[(first + n) % len(failing)] for n in range(_FAILURES_SHOWN))
@@ -85,16 +86,19 @@ async def reflected_candidates(session: Session) -> list[Candidate]:
             try:
                 reply = await session.ask(messages, ProbeText, purpose="probe", repeat=step)
             except ReflectionError:  # told of by its event
+                has_failed = True
                 continue
             child = session.propose(current, {name: reply.prompt.strip()}, operator="probe")
             current = child if isinstance(child, Candidate) else current
-    return [] if current is seed else [current]
+    if current is seed:
+        return None if has_failed else []
+    return [current]
 
 
 async def run_probe(
     session: Session,
     ground: Ground,
-    candidates: Callable[[Session], Awaitable[Sequence[Candidate]]],
+    candidates: Callable[[Session], Awaitable[Sequence[Candidate] | None]],
 ) -> ProbeReport:
     """Measure noise and headroom; what is run counts and is kept like everything else.
 
@@ -109,11 +113,14 @@ async def run_probe(
     before = ground.account.metric_calls
     ids = session.validation_ids[:ITEMS]
     runs = await _repeated(session, ids[:REPEATED_ITEMS])
-    tried = [await session.evaluate(each, ids) for each in await candidates(session)]
+    made = await candidates(session)
+    tried = [await session.evaluate(candidate, ids) for candidate in made or ()]
     scores = [evaluation.scores_by_item for evaluation in tried]
     steady = {item: fmean(run[item] for run in runs if item in run) for item in ids}
     best_possible = session.best_possible
-    verdict, reason, gain = judge_headroom(steady, scores, best_possible=best_possible)
+    verdict, reason, gain = judge_headroom(
+        steady, None if made is None else scores, best_possible=best_possible
+    )
     for evaluation in tried:
         is_better = session.is_complete(evaluation) and session.consider(evaluation)
         session.record_trial(evaluation, accepted=is_better, reason=f"probe: {reason}")

@@ -83,7 +83,46 @@ class PhaseUsage(_Part):
     unpriced_calls: int = 0
 
 
-class OptimizationResult(_Part):
+class _NamesOfOpik(_Part):
+    """What scripts written for Opik look for, and the fields it is made of."""
+
+    prompts: dict[str, dict[str, object]]
+    is_bundle: bool = False
+    rounds: tuple[Round, ...] = ()
+    tokens: int = 0
+    cost_usd: float | None = None
+    details: dict[str, object] = Field(default_factory=dict)
+
+    @property
+    def history(self) -> list[dict[str, object]]:
+        """The rounds as plain dictionaries, as Opik has them."""
+        return [entry.model_dump(mode="json") for entry in self.rounds]
+
+    @property
+    def llm_cost_total(self) -> float | None:
+        """``cost_usd``, by Opik's name."""
+        return self.cost_usd
+
+    @property
+    def llm_token_usage_total(self) -> dict[str, int]:
+        """``tokens``, by Opik's name."""
+        return {"total_tokens": self.tokens}
+
+    def get_optimized_model(self) -> str | None:
+        """Return the name of the returned prompt's model; of a bundle, the first one's."""
+        return _text(next(iter(self.prompts.values())).get("model"))
+
+    def get_optimized_model_kwargs(self) -> dict[str, object]:
+        """Return the returned prompt's model parameters; of a bundle, by the prompt's name."""
+        parameters = {name: _dict(p.get("model_parameters")) for name, p in self.prompts.items()}
+        return dict(parameters) if self.is_bundle else next(iter(parameters.values()))
+
+    def get_optimized_parameters(self) -> dict[str, object]:
+        """Return what ``ParameterOptimizer`` found, by the name in its search space."""
+        return _dict(self.details.get("optimized_parameters"))
+
+
+class OptimizationResult(_NamesOfOpik):
     """The outcome of one run of an optimizer.
 
     Attributes:
@@ -123,8 +162,6 @@ class OptimizationResult(_Part):
     schema_version: int = SCHEMA_VERSION
     optimizer: str
     metric_name: str
-    prompts: dict[str, dict[str, object]]
-    is_bundle: bool = False
     score: float
     interval: Interval
     estimate: Interval
@@ -151,17 +188,13 @@ class OptimizationResult(_Part):
     holdout_ids: tuple[str, ...] = ()
     overlaps: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
-    rounds: tuple[Round, ...] = ()
     trials_charged: int = 0
     metric_calls: int = 0
     llm_calls: int = 0
     llm_calls_tools: int = 0
-    tokens: int = 0
-    cost_usd: float | None = None
     seconds: float | None = None
     phases: dict[str, PhaseUsage] = Field(default_factory=dict)
     seed: int = 0
-    details: dict[str, object] = Field(default_factory=dict)
     _functions: dict[str, Mapping[str, ToolFunction]] = PrivateAttr(default_factory=dict)
 
     @property
@@ -197,11 +230,6 @@ class OptimizationResult(_Part):
         return prompts if self.is_bundle else next(iter(prompts.values()))
 
     @property
-    def history(self) -> list[dict[str, object]]:
-        """The rounds as plain dictionaries, as Opik has them."""
-        return [entry.model_dump(mode="json") for entry in self.rounds]
-
-    @property
     def trials(self) -> tuple[Trial, ...]:
         """All trials in order."""
         return tuple(trial for entry in self.rounds for trial in entry.trials)
@@ -210,29 +238,6 @@ class OptimizationResult(_Part):
     def improvement(self) -> float:
         """``score`` minus ``initial_score``."""
         return self.score - self.initial_score
-
-    @property
-    def llm_cost_total(self) -> float | None:
-        """``cost_usd``, by Opik's name."""
-        return self.cost_usd
-
-    @property
-    def llm_token_usage_total(self) -> dict[str, int]:
-        """``tokens``, by Opik's name."""
-        return {"total_tokens": self.tokens}
-
-    def get_optimized_model(self) -> str | None:
-        """Return the name of the returned prompt's model; of a bundle, the first one's."""
-        return _text(next(iter(self.prompts.values())).get("model"))
-
-    def get_optimized_model_kwargs(self) -> dict[str, object]:
-        """Return the returned prompt's model parameters; of a bundle, by the prompt's name."""
-        parameters = {name: _dict(p.get("model_parameters")) for name, p in self.prompts.items()}
-        return dict(parameters) if self.is_bundle else next(iter(parameters.values()))
-
-    def get_optimized_parameters(self) -> dict[str, object]:
-        """Return what ``ParameterOptimizer`` found, by the name in its search space."""
-        return _dict(self.details.get("optimized_parameters"))
 
     def save(self, path: str | Path) -> Path:
         """Write the result as JSON; the file is replaced in one step or not at all."""

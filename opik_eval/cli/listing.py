@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from textwrap import wrap
 
 import click
 
@@ -88,7 +91,10 @@ def list_command(kind: str, storage: str | None, as_json: bool) -> None:
     if not rows:
         click.echo(f"no {kind} in {location}")
         return
-    for line in _table(rows):
+    lines, width = _table(rows), shutil.get_terminal_size().columns
+    if sys.stdout.isatty() and max(map(len, lines)) > width:
+        lines = _blocks(rows, width)
+    for line in lines:
         click.echo(line)
 
 
@@ -99,6 +105,19 @@ def _table(rows: Sequence[Row]) -> list[str]:
     widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
     lines = [columns, *cells]
     return ["  ".join(map(str.ljust, line, widths)).rstrip() for line in lines]
+
+
+def _blocks(rows: Sequence[Row], width: int) -> list[str]:
+    """Return a few lines for each row: its name, and below it a line for each of the rest."""
+    lines: list[str] = []
+    for row in rows:
+        lines.append(_text(row["name"]))
+        fields = {name: _text(value) for name, value in row.items() if name != "name"}
+        indent = 4 + max(map(len, fields))
+        for name, text in fields.items():
+            first = f"  {name}".ljust(indent)
+            lines += wrap(text, width, initial_indent=first, subsequent_indent=" " * indent)
+    return lines
 
 
 def _text(value: object) -> str:

@@ -60,7 +60,7 @@ def read_rows(source: object) -> Iterator[Row]:
     if isinstance(source, Iterable):
         return _rows_of_mappings(source, "the list")
     raise DatasetError(
-        f"cannot read items from a {type(source).__name__}",
+        f"cannot read items from a value of type {type(source).__name__}",
         remedy="pass a list of dicts, a path, a DataFrame, a Hugging Face dataset or a Dataset",
     )
 

@@ -166,11 +166,7 @@ class TraceStore(Protocol):
         ...
 
     def delete_traces(self, trace_ids: Sequence[str]) -> None:
-        """Delete traces with their spans, scores and attachments. Unknown ids are no error.
-
-        Bytes that a backend keeps beside its records may stay until ``UpkeepStore.collect_garbage``
-        (``opik-eval prune``).
-        """
+        """Delete traces with all that is theirs (bytes: ``UpkeepStore``). Unknown ids: no error."""
         ...
 
     def put_attachment(self, attachment: Attachment, content: bytes | Path) -> None:

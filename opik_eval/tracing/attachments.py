@@ -138,10 +138,9 @@ def has_long_text(value: object, min_chars: int = EXTRACTION_CHARS) -> bool:
     for values in waiting:  # grows on the way
         for member in values:
             kind = type(member)
-            if kind is str:
-                if len(member) >= min_chars:
-                    return True
-            elif kind is dict:
+            if kind is str and len(member) >= min_chars:
+                return True
+            if kind is dict:
                 waiting.append(member.values())
             elif kind is list:
                 waiting.append(member)

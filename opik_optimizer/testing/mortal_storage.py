@@ -38,9 +38,15 @@ class MortalStorage:
         """Return a value of the cache; empty if there is none."""
         return self._inner.read_cached(key) or b""
 
-    def revive(self) -> None:
-        """Live on with what was written."""
-        self.dies_at = None
+    def revived(self) -> MortalStorage:
+        """Return a store that lives on with what was written.
+
+        This one stays dead: threads of the run that died may still try to write to it.
+        """
+        successor = MortalStorage()
+        successor._inner = self._inner
+        successor.ledger_writes = dict(self.ledger_writes)
+        return successor
 
     def write_cached(self, key: str, value: bytes) -> None:
         """Write a value, or die."""

@@ -259,7 +259,7 @@ class ResumeContract(OptimizerBattery):
             with pytest.raises(Killed):
                 self.run(task=task, storage=cast("Storage", storage))
             stored = sum(b'"item_id"' in storage.value(key) for key in storage.ledger_writes)
-            storage.revive()
+            storage = storage.revived()
             agent = SimulatedAgent(task)
             resumed = self.run(task=task, agent=agent, storage=cast("Storage", storage))
             assert essence(resumed) == expected

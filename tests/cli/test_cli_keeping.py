@@ -50,6 +50,8 @@ def test_doctor(cli) -> None:
     assert outcome.code == 0
     checks = [line.split()[0] for line in outcome.out.splitlines()]
     assert set(checks) <= {"ok", "note"}
+    assert "made by the first run" in outcome.out
+    assert not Path(".opik").exists()
     for check in ("versions", "configuration", "store", "disk", "embedded model", "default model"):
         assert check in outcome.out
 
@@ -59,6 +61,16 @@ def test_doctor_as_json(cli) -> None:
     findings = cli("doctor", "--json", "--storage", "memory:").json
     assert all(sorted(finding) == ["check", "detail", "state"] for finding in findings)
     assert "disk" not in [finding["check"] for finding in findings]
+
+
+def test_doctor_looks_at_the_place_of_a_store(cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that is there is opened; one that could not be made is bad."""
+    open_storage("file:there.db").close()
+    assert "there.db, 0 experiments" in cli("doctor", "--storage", "file:there.db").out
+    monkeypatch.setattr(doctor.os, "access", lambda path, mode: False)
+    outcome = cli("doctor", "--storage", "file:not/there.db")
+    assert outcome.code == 1
+    assert "is read-only" in outcome.out
 
 
 def test_doctor_finds_a_bad_store(cli) -> None:

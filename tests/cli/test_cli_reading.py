@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from opik_eval import Opik, evaluate
+from opik_eval.cli import listing
 from opik_eval.metrics import Equals
 from opik_eval.storage.opening import open_storage
 
@@ -33,14 +36,8 @@ def test_empty_store(cli, kind: str) -> None:
 
 def test_reading_makes_no_store(cli, tmp_path) -> None:
     """Where there is no store, commands that read say so, say what to do, and leave none behind."""
-    for words in (
-        ("list",),
-        ("show", "x"),
-        ("compare", "a", "b"),
-        ("export", "backup"),
-        ("resume", "x"),
-    ):
-        outcome = cli(*words, "--storage", f"file:{tmp_path / 'none.db'}")
+    for words in ("list", "show x", "compare a b", "export backup", "resume x"):
+        outcome = cli(*words.split(), "--storage", f"file:{tmp_path / 'none.db'}")
         assert outcome.code == 1
         assert "there is no store" in outcome.err
         assert "--storage" in outcome.err
@@ -58,6 +55,20 @@ def test_list_of_experiments(cli) -> None:
     rows = cli("list", "--json").json
     assert sorted(rows[0]) == ["created", "dataset", "id", "name", "scores", "status"]
     assert lines[1].endswith(rows[0]["id"])
+
+
+def test_list_on_a_narrow_terminal(cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal that is too narrow for the table, each experiment takes a few short lines."""
+    store("first", 5)
+    (row,) = cli("list", "--json").json
+    monkeypatch.setattr(listing, "sys", SimpleNamespace(stdout=SimpleNamespace(isatty=lambda: 1)))
+    monkeypatch.setenv("COLUMNS", "60")
+    lines = cli("list").out.splitlines()
+    assert max(map(len, lines)) <= 60
+    assert lines[:2] == ["first", f"  id       {row['id']}"]
+    assert "  scores   equals_metric 0.250" in lines
+    monkeypatch.setenv("COLUMNS", "300")
+    assert len(cli("list").out.splitlines()) == 2
 
 
 def test_list_of_the_rest(cli) -> None:

@@ -49,9 +49,9 @@ def test_a_list_of_mappings():
     [
         ({"a": 1}, "a list of items, and this is one mapping"),
         ([{"a": 1}, "b"], "item 1 of the list is of type str, not a mapping"),
-        ([None], "item 0 of the list is a NoneType"),
-        (5, "cannot read items from a int"),
-        (b"ab", "item 0 of the list is a int"),
+        ([None], "item 0 of the list is of type NoneType"),
+        (5, "cannot read items from a value of type int"),
+        (b"ab", "item 0 of the list is of type int"),
         ("nothing.txt", "ending '.txt', which is no known format"),
         ("no ending", "ending '', which is no known format"),
         ("nowhere.csv", "there is no file nowhere.csv"),

@@ -292,7 +292,7 @@ def test_opaque_objects_are_named_without_their_address():
     assert " at 0x" not in dumps({"f": lambda: 1}).decode()
 
 
-class Rude(Exception):
+class RudeError(Exception):
     def __str__(self):
         raise KeyError("rude")
 
@@ -308,7 +308,7 @@ def test_a_failing_repr_is_told():
         "a": "<Ruder whose text raises KeyError>",
         "b": 1,
     }
-    assert dumps(Rude()) == b'"Rude: <Rude whose text raises KeyError>"'
+    assert dumps(RudeError()) == b'"RudeError: <RudeError whose text raises KeyError>"'
     with pytest.raises(KeyboardInterrupt):
         dumps(Interrupted())
 

@@ -8,6 +8,7 @@ import pytest
 
 from opik_eval import errors
 from opik_eval.models.base import ModelRequest, Transport
+from opik_eval.models.client import get_model
 from opik_eval.models.litellm_transport import LiteLLMTransport, _litellm
 from opik_eval.testing.fake_replies import FakeReply, failure, tool_call
 from opik_eval.testing.fake_server import FakeServer
@@ -108,6 +109,27 @@ def test_failure_in_another_guise(server):
     with pytest.raises(errors.InvalidRequestError, match="teapot") as caught:
         send(server)
     assert caught.value.status == 418
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("azure/gpt-4o", {"api_version": "2026-01-01"}),
+        ("bedrock/anthropic.claude-3-haiku-20240307-v1:0", {"aws_region_name": "eu-west-1"}),
+    ],
+)
+def test_settings_of_providers_reach_them(name, settings, monkeypatch):
+    """What ``get_model`` is told about a provider arrives at litellm, as it was given."""
+    litellm, seen = _litellm(), {}
+
+    async def acompletion(**given):
+        seen.update(given)
+        message = {"role": "assistant", "content": "ok"}
+        return litellm.ModelResponse(choices=[{"message": message, "finish_reason": "stop"}])
+
+    monkeypatch.setattr(litellm, "acompletion", acompletion)
+    assert get_model(name, api_key="k", **settings).generate_sync("hello").text == "ok"
+    assert settings.items() <= seen.items()
 
 
 def test_cost_is_there_for_known_models(server):

@@ -164,7 +164,7 @@ def test_a_kill_loses_only_what_was_not_written() -> None:
     get(ledger, "y", 2)
     with pytest.raises(Killed):
         get(ledger, "z", 3)
-    store.revive()
+    store = store.revived()
     again = Ledger(store, "a", CODEC)
     assert [again.find(key) is not None for key in "xyz"] == [True, True, False]
 

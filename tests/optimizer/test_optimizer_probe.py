@@ -54,7 +54,8 @@ def test_a_perfect_baseline_leaves_no_headroom() -> None:
     verdict, reason, gain = judge_headroom({"a": 1.0}, [], best_possible=1.0)
     assert (verdict, gain) == ("stop", None)
     assert "no score is higher" in reason
-    assert judge_headroom({"a": 0.5}, [], best_possible=1.0)[0] == "unknown"
+    assert judge_headroom({"a": 0.5}, None, best_possible=1.0)[0] == "unknown"
+    assert judge_headroom({"a": 0.5}, [], best_possible=1.0)[0] == "stop"
 
 
 def test_equal_scores_are_no_sign_of_life() -> None:

@@ -192,6 +192,7 @@ def test_what_a_spec_contains() -> None:
     assert [number.contains(v) for v in (0, 5, 10, 3, 15, 5.5, True, "5")] == [True] * 3 + [
         False
     ] * 5
+    assert ParameterSpec(name="n", type="int", min=0, max=10, step=5) == number
     assert ParameterSpec(name="b", type="bool").contains(False)
     assert not ParameterSpec(name="b", type="bool").contains(None)
 

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
+
+PROPOSALS = {
+    "prompts": [
+        {"prompt": "Answer the question in one word.", "idea": "be brief"},
+        {"prompt": "Answer the question, and say how you know.", "idea": "be thorough"},
+    ]
+}
+"""What the model says that writes prompts in scripts that name none."""
 
 SCRIPTS = sorted((Path(__file__).parent / "scripts").glob("*.py"))
 _IMPORT = re.compile(r"^(\s*)(from|import) opik(?=[. \n])(.*)$", re.MULTILINE)
@@ -30,7 +40,11 @@ def test_script_runs_after_changing_its_imports(script: Path, tmp_path: Path) ->
     """The script ends without error, with nothing but its imports changed."""
     target = tmp_path / script.name
     target.write_text(ported(script.read_text()))
-    environment = {**os.environ, "OPIK_EVAL_STORAGE": f"file:{tmp_path / 'ported.db'}"}
+    environment = {
+        **os.environ,
+        "OPIK_EVAL_STORAGE": f"file:{tmp_path / 'ported.db'}",
+        "OPIK_DEFAULT_LLM": f"fake/fixed?{urlencode({'text': json.dumps(PROPOSALS)})}",
+    }
     run = subprocess.run(
         [sys.executable, "-W", "error", str(target)],
         check=False,

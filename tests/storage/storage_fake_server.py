@@ -89,7 +89,7 @@ class NativeServer:
         found = getattr(self.storage, f"find_{kind}")(*given.values())
         if found is None:
             raise NotFoundError("not there")
-        return dumps(wire.record_to_wire(found))
+        return dumps(wire.record_to_wire(found), sort_keys=False)
 
     def list(self, given):
         kind, arguments = given["kind"], given["arguments"]
@@ -107,7 +107,7 @@ class NativeServer:
         else:
             positional = []
         found = list(getattr(self.storage, LISTS[kind])(*positional, **arguments))
-        lines = [dumps(wire.record_to_wire(record)) for record in found]
+        lines = [dumps(wire.record_to_wire(record), sort_keys=False) for record in found]
         return b"".join(
             line + b"\n" for line in (*lines, dumps({"kind": "end", "count": len(lines)}))
         )

@@ -75,12 +75,12 @@ def records(kind: type[Record]) -> st.SearchStrategy[Record]:
 def test_a_record_comes_back_from_the_wire_as_it_went(kind, data):
     """Through JSON and back a record of any type is equal and names the same fields."""
     record = data.draw(records(wire.KINDS[kind]))
-    payload = loads(dumps(wire.record_to_wire(record)))
+    payload = loads(dumps(wire.record_to_wire(record), sort_keys=False))
     back = wire.record_from_wire(payload)
     assert back == record
-    assert encode(back) == encode(record)
+    assert encode(back, sort_keys=True) == encode(record, sort_keys=True)
     plain = getattr(wire, f"{kind}_to_wire")(record)
-    assert getattr(wire, f"{kind}_from_wire")(loads(dumps(plain))) == record
+    assert getattr(wire, f"{kind}_from_wire")(loads(dumps(plain, sort_keys=False))) == record
 
 
 @pytest.mark.parametrize("kind", wire.KINDS)

@@ -70,7 +70,7 @@ async def find_modes(
         found += reply.failure_modes
     if not found and isinstance(replies[-1], ReflectionError):
         raise replies[-1]
-    known = {failure.item_id for failure in failures}
+    known = [failure.item_id for failure in failures]
     modes = _checked(found, known)
     if len(batches) > 1 and len(modes) > 1:
         modes = await _joined(session, templates, modes, known, repeat)
@@ -93,7 +93,7 @@ async def _joined(
     session: Session,
     templates: TemplateLibrary,
     modes: Sequence[FailureMode],
-    known: set[str],
+    known: Sequence[str],
     repeat: int,
 ) -> list[FailureMode]:
     """Join modes of the same cause; without a usable reply they stay apart."""
@@ -109,7 +109,7 @@ async def _joined(
     return _checked(reply.failure_modes, known) or list(modes)
 
 
-def _checked(modes: Sequence[FailureMode], known: set[str]) -> list[FailureMode]:
+def _checked(modes: Sequence[FailureMode], known: Sequence[str]) -> list[FailureMode]:
     """Keep the item ids that exist; a mode that names none is about all of them."""
     return [
         mode.model_copy(
