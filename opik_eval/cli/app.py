@@ -88,6 +88,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except click.ClickException as error:
         error.show()
         code = error.exit_code
+    except OSError as error:  # standard output on a full disk, above all
+        click.echo(f"error: cannot read or write: {error}", err=True)
+        code = ERROR
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted", err=True)
         code = INTERRUPTED

@@ -40,8 +40,9 @@ class HttpStorage(
     ``flush`` without a timeout waits as long as there is progress and gives up 30 seconds after the
     last; at once if the server refuses the key or workspace (401, 403) or asks to wait for longer
     (429 with ``Retry-After``). What is pending then stays in the outbox and is sent later, by this
-    process or the next one; the report says why it waits. What the server refuses for good is reported there, and stays in the outbox's table
-    ``rejected``. Cached values are kept beside the outbox, not on the server.
+    process or the next one; the report says why it waits. What the server refuses for good is
+    reported there, and stays in the outbox's table ``rejected``. Cached values are kept beside the
+    outbox, not on the server.
 
     Args:
         connection: The server.

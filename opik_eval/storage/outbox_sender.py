@@ -20,7 +20,8 @@ logger = logging.getLogger("opik_eval.storage")
 
 BATCH_RECORDS = 1000
 BATCH_BYTES = 3_500_000
-PARALLEL = 8
+PARALLEL = 3
+"""Batches under way. More of them fight for the interpreter, here and on the server."""
 _BLOCKING_STATUSES = frozenset({401, 403, 404, 405})
 _BLOCKED_SECONDS = 60.0
 _LEASE_POLL_SECONDS = 0.1

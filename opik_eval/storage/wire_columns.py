@@ -12,11 +12,10 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from types import NoneType
-from typing import cast
 
 from opik_eval.records import Record, Span, SpanType, Trace
 from opik_eval.storage.sql_dialect import Column
-from opik_eval.storage.wire_codec import EXTRAS, Codec, Payload
+from opik_eval.storage.wire_codec import EXTRAS, Payload
 from opik_eval.storage.wire_tables import CODECS
 
 _TIMES = re.compile(
@@ -41,7 +40,7 @@ def plain_columns(kind: type[Record], payloads: Sequence[Payload]) -> list[Colum
     """
     if any(EXTRAS in payload for payload in payloads):
         raise NotPlain
-    codec = cast("Codec[Record]", CODECS[kind])
+    codec = CODECS[kind]
     names = {name: wire_name for wire_name, (name, _) in codec.incoming.items()}
     return [
         _READERS[field]([payload.get(names[field]) for payload in payloads])

@@ -21,7 +21,9 @@ from opik_eval.storage.base import Storage
 from opik_eval.storage.workspaces import DEFAULT_WORKSPACE, open_workspaces
 
 KILLS = 100
-LONGEST_LIFE_SECONDS = 2.0
+SHORT_LIFE_SECONDS = 1.0
+LONG_LIFE_SECONDS = 20.0
+"""Every fifth life is so long, if need be, that even a busy machine gets something done."""
 FOREVER_SECONDS = 10_000.0
 
 
@@ -65,8 +67,8 @@ def test_a_hundred_kills_lose_and_double_nothing(
 
     server = start(chaos.serve, store, port)
     client = start(chaos.work, url, tmp_path, FOREVER_SECONDS)
-    for _ in range(KILLS):
-        wait_for(tmp_path, seeds)
+    for number in range(KILLS):
+        wait_for(tmp_path, seeds, SHORT_LIFE_SECONDS if number % 5 else LONG_LIFE_SECONDS)
         if seeds.random() < 0.5:
             server.kill()
             server.join()
@@ -86,11 +88,11 @@ def test_a_hundred_kills_lose_and_double_nothing(
         check(workspaces.storage(DEFAULT_WORKSPACE), chaos.acknowledgements(tmp_path))
 
 
-def wait_for(folder: Path, seeds: random.Random) -> None:
+def wait_for(folder: Path, seeds: random.Random, longest_seconds: float) -> None:
     """Wait for one more acknowledgement of some kind, unless it takes long, and a moment longer."""
     kind = seeds.choice(("trace", "item", "evaluation"))
     before = chaos.next_of(chaos.acknowledgements(folder), kind)
-    deadline = time.monotonic() + LONGEST_LIFE_SECONDS
+    deadline = time.monotonic() + longest_seconds
     while time.monotonic() < deadline:
         if chaos.next_of(chaos.acknowledgements(folder), kind) > before:
             break

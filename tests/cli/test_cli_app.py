@@ -108,3 +108,20 @@ def test_reader_that_stops_reading(tmp_path: Path) -> None:
         ["bash", "-c", command], cwd=tmp_path, check=False, capture_output=True, text=True
     )
     assert run.stderr == ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_output_that_cannot_be_written(tmp_path: Path) -> None:
+    """Output to a full disk is an error on one line."""
+    with Path("/dev/full").open("w") as full:
+        run = subprocess.run(
+            [sys.executable, "-m", "opik_eval", "list", "--json", "--storage", "memory:"],
+            cwd=tmp_path,
+            check=False,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert run.returncode == 1
+    assert run.stderr.startswith("error: cannot read or write: ")
+    assert run.stderr.count("\n") == 1

@@ -10,7 +10,11 @@ import pytest
 from benchmarks.optimizers.simulation.catalogue import make_task
 from benchmarks.optimizers.simulation.model import simulated_model
 from benchmarks.optimizers.simulation.task import SimulatedTask
+from opik_eval.errors import AuthenticationError
 from opik_eval.metrics.base import ScoreResult
+from opik_eval.models.base import Model
+from opik_eval.models.client import ChatModel
+from opik_eval.models.fake import ScriptedTransport
 from opik_optimizer import Budget, ChatPrompt
 from opik_optimizer.optimizer import BaseOptimizer
 from opik_optimizer.result import OptimizationResult
@@ -26,7 +30,9 @@ class ProbeAlone(BaseOptimizer):
         type(self).searched = True
 
 
-def probed(task: SimulatedTask, *, calls: int = 400, **options: object) -> OptimizationResult:
+def probed(
+    task: SimulatedTask, *, calls: int = 400, writer: Model | None = None, **options: object
+) -> OptimizationResult:
     model = simulated_model(task)
 
     def correct(dataset_item: dict[str, str], llm_output: str) -> ScoreResult:
@@ -34,7 +40,9 @@ def probed(task: SimulatedTask, *, calls: int = 400, **options: object) -> Optim
         return ScoreResult("correct", value, reason=reason)
 
     system = next(iter(task.seed_prompts.values()))
-    return ProbeAlone(model, verbose=0, seed=task.seed, perfect_score=1.0).optimize_prompt(
+    return ProbeAlone(
+        writer or model, verbose=0, seed=task.seed, perfect_score=1.0
+    ).optimize_prompt(
         ChatPrompt(name="answer", system=system, user="{question}", model=model),
         task.train,
         correct,
@@ -89,3 +97,14 @@ def test_a_small_budget_is_not_spent_on_the_probe() -> None:
     result = probed(make_task("rules", seed=0), calls=200)
     assert "probe" not in result.details
     assert any("no probe" in warning for warning in result.warnings)
+
+
+def test_a_model_out_of_reach_says_nothing_of_headroom() -> None:
+    """Where no question is answered the verdict is open, and the run goes on."""
+    task = make_task("rules", seed=0)
+    absent = ChatModel(
+        name="fake/absent", transport=ScriptedTransport([AuthenticationError("no key")] * 9)
+    )
+    result = probed(task, writer=absent)
+    assert report(result)["verdict"] == "unknown"
+    assert result.stop_reason == "completed"

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Unpack
 
 from typing_extensions import override
 
-from opik_optimizer.algorithms.few_shot_bayesian.search import FewShotOptions, FewShotSearch
+from opik_optimizer.algorithms.few_shot_bayesian.options import FewShotOptions
+from opik_optimizer.algorithms.few_shot_bayesian.search import FewShotSearch
 from opik_optimizer.optimizer import BaseOptimizer, OptimizerKeywords
 from opik_optimizer.templates import TemplateLibrary
 
