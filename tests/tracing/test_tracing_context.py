@@ -353,7 +353,7 @@ def test_snapshot_shares_nothing_and_never_fails():
     shot = snapshot({"a": inner, 2: (inner,)})
     inner.append(2)
     assert shot == {"a": [1], "2": [[1]]}
-    assert snapshot(_Stubborn()) == "<_Stubborn that cannot be recorded: RuntimeError>"
+    assert snapshot(_Stubborn()) == "<_Stubborn whose text raises RuntimeError>"
 
 
 @dataclass
