@@ -185,7 +185,8 @@ def litellm():
         before = list(real.callbacks)
         track_litellm()
         ensure_installed()
-        assert len(real.callbacks) == len(before) + 1
+        recorders = [one for one in real.callbacks if type(one).__name__ == "OpikEvalRecorder"]
+        assert len(recorders) == 1  # once, even where an earlier test has called it
         yield real
         real.callbacks[:] = before
 
