@@ -86,7 +86,7 @@ def get_model(
     transport = None
     if model is None or isinstance(model, str):
         name = full_name(model or default_name(), api_base=api_base)
-    elif isinstance(model, StringModel):
+    elif not isinstance(model, ChatModel) and isinstance(model, StringModel):  # the latter is slow
         transport = StringModelTransport(model)
         name = transport.account
     else:

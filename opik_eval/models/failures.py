@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import cast
 from urllib.parse import urlsplit
 
@@ -24,7 +24,7 @@ from opik_eval.models.retry_after import retry_after_seconds
 
 _MAX_MESSAGE = 400
 _MIN_SECRET = 4  # shorter ones are placeholders such as "x", part of too many words
-_SECRET_HEADER = re.compile(r"auth|key|token|secret|cookie", re.IGNORECASE)
+_SECRET_NAME = re.compile(r"auth|key|token|secret|cookie|password|credential", re.IGNORECASE)
 _LIKE_A_KEY = re.compile(  # one that somebody else has put into a URL or a message
     r"(?<=[?&]key=)[^&\s'\"]+|(?<=[Bb]earer )\S{8,}|\b(?:sk-|gsk_|xai-|AIza)[\w-]{16,}"
 )
@@ -65,6 +65,11 @@ class CallSite:
     place: str
     secrets: tuple[str, ...] = field(default=(), repr=False)
     key_remedy: str = "check the key"
+
+    def hiding(self, params: Mapping[str, object]) -> CallSite:
+        """Return a site whose errors do not show what parameters of secret-looking names hold."""
+        found = _secrets_in(params)
+        return replace(self, secrets=_longest_first((*self.secrets, *found))) if found else self
 
     def refused(self, status: int, headers: Mapping[str, str], body: bytes | str) -> ModelError:
         """Return the error that a reply with an error status stands for."""
@@ -169,14 +174,10 @@ def call_site(
     key_variable: str | None = None,
 ) -> CallSite:
     """Return what errors about requests to a URL name, and what they must not."""
-    secrets = [api_key]
-    for name, value in (headers or {}).items():
-        if _SECRET_HEADER.search(name):
-            secrets += [value, value.rpartition(" ")[2]]
     return CallSite(
         model=model,
         place=_place_of(url),
-        secrets=tuple(sorted({s for s in secrets if len(s) >= _MIN_SECRET}, key=len, reverse=True)),
+        secrets=_longest_first([api_key, *_secrets_in(headers or {})]),
         key_remedy=f"check the key in {key_variable}" if key_variable else "pass a valid api_key",
     )
 
@@ -204,3 +205,19 @@ def _message_in(text: str) -> str:
             return f"{inner} ({code})" if isinstance(code, str) and code not in inner else inner
         value = inner
     return text
+
+
+def _secrets_in(values: Mapping[str, object]) -> list[str]:
+    """Return the texts under names that look secret, at any depth; of a bearer also the token."""
+    found: list[str] = []
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            found += _secrets_in(value)
+        elif isinstance(value, str) and _SECRET_NAME.search(str(name)):
+            found += [value, value.rpartition(" ")[2]]
+    return found
+
+
+def _longest_first(secrets: Iterable[str]) -> tuple[str, ...]:
+    long_enough = {secret for secret in secrets if len(secret) >= _MIN_SECRET}
+    return tuple(sorted(long_enough, key=lambda secret: (-len(secret), secret)))

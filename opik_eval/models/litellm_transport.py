@@ -42,7 +42,6 @@ class _Zero(int):
 # Retries are counted above: neither litellm nor the SDKs below it may add theirs.
 _ONE_TRY = {"num_retries": 0, "max_retries": _Zero()}
 _EXCEPTION_NAMES = re.compile(r"^(?:[\w.]*(?:Error|Exception)(?::| -) ?)+")
-_SECRET_SETTING = re.compile(r"key|secret|token|password|credential", re.IGNORECASE)
 _LOGGERS = ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy")
 
 
@@ -90,7 +89,7 @@ class LiteLLMTransport:
             raise self._site.streamed_by_send()
         await _load()
         started = time.perf_counter()
-        async with self._translated(request.timeout_seconds):
+        async with self._translated(request.timeout_seconds, request.params):
             reply = await self._start(request, stream=False)
         latency = time.perf_counter() - started
         raw = _with_refusal(cast("_Dumps", reply).model_dump())
@@ -120,7 +119,7 @@ class LiteLLMTransport:
             return []
         await _load()
         given = {**self._settings, **params, **_ONE_TRY, "timeout": timeout_seconds}
-        async with self._translated(timeout_seconds):
+        async with self._translated(timeout_seconds, params):
             reply = await _litellm().aembedding(model=self._model, input=list(texts), **given)
         return vectors(cast("_Dumps", reply).model_dump(), site=self._site, count=len(texts))
 
@@ -137,11 +136,11 @@ class LiteLLMTransport:
     async def _chunks(self, request: ModelRequest) -> AsyncGenerator[Json]:
         await _load()
         started = time.perf_counter()
-        async with self._translated(request.timeout_seconds):
+        async with self._translated(request.timeout_seconds, request.params):
             reply = cast("_Stream", await self._start(request, stream=True))
         async with aclosing(reply):
             while True:
-                async with self._translated(request.timeout_seconds, started):
+                async with self._translated(request.timeout_seconds, request.params, started):
                     chunk = await anext(reply, None)
                 if chunk is None:
                     return
@@ -149,40 +148,22 @@ class LiteLLMTransport:
 
     @asynccontextmanager
     async def _translated(
-        self, timeout_seconds: float, started: float | None = None
+        self, timeout_seconds: float, params: Mapping[str, object], started: float | None = None
     ) -> AsyncIterator[None]:
         """Raise our errors for litellm's, and keep the time limit, which litellm does not."""
         passed = 0.0 if started is None else time.perf_counter() - started
+        site = self._site.hiding(params)
         try:
             async with asyncio.timeout(timeout_seconds - passed):
                 yield
         except TimeoutError as error:
-            raise self._site.timed_out(timeout_seconds) from error
+            raise site.timed_out(timeout_seconds) from error
         except ModelError:
             raise
         except Exception as error:  # noqa: BLE001 - a model call raises what the SDKs below raise
             shown = "".join(traceback.format_exception(error))
-            cause = None if self._site.hides(shown) else error
-            raise self._translate(error, timeout_seconds) from cause
-
-    def _translate(self, error: Exception, timeout_seconds: float) -> ModelError:
-        litellm, site = _litellm(), self._site
-        text, headers = _EXCEPTION_NAMES.sub("", str(error)), _headers_of(error)
-        status = getattr(error, "status_code", None)
-        if isinstance(error, litellm.Timeout):
-            return site.timed_out(timeout_seconds)
-        if isinstance(error, litellm.ContextWindowExceededError):
-            return site.refused(400, headers, f"{text} (context_length_exceeded)")
-        if isinstance(error, litellm.UnsupportedParamsError):
-            return site.invalid(text.partition("To drop")[0], remedy="leave out these parameters")
-        if "LLM Provider NOT provided" in text:
-            return site.invalid(
-                "litellm knows no such provider",
-                remedy="write PROVIDER/MODEL, or pass api_base for an OpenAI-compatible server",
-            )
-        if not isinstance(status, int) or (status >= 500 and not headers):
-            return site.lost(error)
-        return site.refused(status, headers, text)
+            cause = None if site.hides(shown) else error
+            raise _translate(error, site, timeout_seconds) from cause
 
     def _refuse_dropped(self, request: ModelRequest) -> None:
         """Refuse what litellm would drop where somebody has told it to; else it refuses itself."""
@@ -199,15 +180,33 @@ class LiteLLMTransport:
     def _site(self) -> CallSite:
         base = self._settings.get("api_base")
         variable = _key_variable_of(self._model)
-        secrets = {k: str(v) for k, v in self._settings.items() if _SECRET_SETTING.search(k)}
         site = call_site(
             self._model,
             str(base) if base else f"//{provider_of(self._model)}",
             api_key=environment_value(variable) or "",
-            headers=secrets,
             key_variable=None if "api_key" in self._settings else variable,
         )
-        return replace(site, place=f"{site.place} (through litellm)")
+        return replace(site.hiding(self._settings), place=f"{site.place} (through litellm)")
+
+
+def _translate(error: Exception, site: CallSite, timeout_seconds: float) -> ModelError:
+    litellm = _litellm()
+    text, headers = _EXCEPTION_NAMES.sub("", str(error)), _headers_of(error)
+    status = getattr(error, "status_code", None)
+    if isinstance(error, litellm.Timeout):
+        return site.timed_out(timeout_seconds)
+    if isinstance(error, litellm.ContextWindowExceededError):
+        return site.refused(400, headers, f"{text} (context_length_exceeded)")
+    if isinstance(error, litellm.UnsupportedParamsError):
+        return site.invalid(text.partition("To drop")[0], remedy="leave out these parameters")
+    if "LLM Provider NOT provided" in text:
+        return site.invalid(
+            "litellm knows no such provider",
+            remedy="write PROVIDER/MODEL, or pass api_base for an OpenAI-compatible server",
+        )
+    if not isinstance(status, int) or (status >= 500 and not headers):
+        return site.lost(error)
+    return site.refused(status, headers, text)
 
 
 class _Dumps(Protocol):

@@ -90,6 +90,16 @@ class FailureContract(TransportBattery):
         assert WRONG_KEY not in str(caught.value) + repr(caught.value) + repr(caught.value.args)
         assert WRONG_KEY not in "".join(traceback.format_exception(caught.value))
 
+    def test_secret_parameters_never_show(
+        self, server: FakeServer, transport: Transport, runner: asyncio.Runner
+    ) -> None:
+        """What a request carries under a secret-looking name is not in the error that echoes it."""
+        server.script(failure(400, "refused: team_token=hush-4711 for user u-1"))
+        request = self.request(extra_body={"team_token": "hush-4711", "user": "u-1"})
+        with pytest.raises(errors.InvalidRequestError, match="u-1") as caught:
+            runner.run(transport.send(request))
+        assert "hush-4711" not in "".join(traceback.format_exception(caught.value))
+
     def test_refused_connection(self, runner: asyncio.Runner) -> None:
         """A server that is not there is unavailable."""
         transport = self.make_transport(UNUSED_PORT, KEY)
