@@ -101,7 +101,7 @@ def time_of(identifier: str) -> datetime:
 def _text(milliseconds: int, low: int) -> str:
     """Return a UUIDv7 as text; ``low`` is its last 80 bits before version and variant are set."""
     low = low & ~(0xF << 76 | 0x3 << 62) | _VERSION_AND_VARIANT
-    digits = f"{(milliseconds & _LATEST_MILLISECOND) << 80 | low:032x}"
+    digits = ((milliseconds & _LATEST_MILLISECOND) << 80 | low).to_bytes(16).hex()
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 

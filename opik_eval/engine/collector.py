@@ -13,7 +13,7 @@ import gc
 import threading
 
 _YOUNG_OBJECTS = 50_000
-"""About twice as many as wait in a full batch."""
+"""About as many as wait in a full batch."""
 
 
 class CalmCollector:

@@ -28,11 +28,12 @@ class Gate:
         self._successes = 0
         self._cool_until = float("-inf")
         self._now = now
-        self._changed = threading.Condition(threading.Lock())
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
 
     def enter(self) -> None:
         """Wait until there is room, then take a place."""
-        with self._changed:
+        with self._lock:
             while self._inside >= self.limit and not self._is_open:
                 self._waiting += 1
                 try:
@@ -43,7 +44,7 @@ class Gate:
 
     def try_enter(self) -> bool:
         """Take a place if there is room."""
-        with self._changed:
+        with self._lock:
             if self._inside >= self.limit:
                 return False
             self._inside += 1
@@ -51,7 +52,7 @@ class Gate:
 
     def leave(self, *, rate_limited: bool = False) -> None:
         """Give the place back and say whether the task was rate limited."""
-        with self._changed:
+        with self._lock:
             self._inside -= 1
             if rate_limited:
                 self._shrink()
@@ -62,7 +63,7 @@ class Gate:
 
     def open(self) -> None:
         """Let everybody pass from now on: the run is over, and nobody shall wait any longer."""
-        with self._changed:
+        with self._lock:
             self._is_open = True
             self._changed.notify_all()
 

@@ -35,7 +35,7 @@ KeyMapping = Mapping[str, str | Callable[[dict[str, object]], object]]
 _FAST_SECONDS = 0.001
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ScoringInputs:
     """What the scorers of one unit may take.
 

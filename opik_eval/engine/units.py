@@ -21,9 +21,9 @@ from opik_eval.storage.base import Writable
 from opik_eval.tracing.context import TraceState
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class WorkUnit:
-    """One item of one trial, ready to run.
+    """One item of one trial, ready to run; nobody changes it.
 
     Attributes:
         index: Place in the results: items in dataset order, trials of an item side by side.

@@ -7,7 +7,7 @@ import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import takewhile
 from types import MethodType
 from typing import Any, ClassVar, cast
@@ -189,12 +189,13 @@ class Arguments:
         if self.takes_all:
             rest = {k: v for k, v in available.items() if k not in self.positional_only}
             return positional, rest
+        return positional, {name: available[name] for name in self._named if name in available}
+
+    @cached_property
+    def _named(self) -> tuple[str, ...]:
+        """Names that are passed by keyword."""
         wanted = (*self.required, *self.optional)
-        return positional, {
-            name: available[name]
-            for name in wanted
-            if name in available and name not in self.positional_only
-        }
+        return tuple(name for name in wanted if name not in self.positional_only)
 
 
 def arguments_of(function: Callable[..., object]) -> Arguments:

@@ -48,10 +48,10 @@ class Record(BaseModel):
 
     @classmethod
     def unchecked(cls, **values: object) -> Self:
-        """Return a record of values that are known to be right, in a quarter of the time.
+        """Return a record of values that are known to be right, faster and in less memory.
 
         For values that this package has made itself: types are not checked, names neither, and
-        nothing is converted.
+        nothing is converted. Records that name the same fields share one ``model_fields_set``.
 
         Args:
             **values: All fields that have no default.
@@ -63,7 +63,7 @@ class Record(BaseModel):
         """
         record = _new(cls)
         _set(record, "__dict__", {**_defaults_of(cls), **values})
-        _set(record, "__pydantic_fields_set__", set(values))
+        _set(record, "__pydantic_fields_set__", _shared_set(tuple(values)))
         _set(record, "__pydantic_extra__", None)
         _set(record, "__pydantic_private__", None)
         return record
@@ -77,3 +77,8 @@ _set = object.__setattr__
 def _defaults_of(kind: type[Record]) -> dict[str, object]:
     fields = kind.model_fields.items()
     return {name: None if field.is_required() else field.default for name, field in fields}
+
+
+@cache
+def _shared_set(names: tuple[str, ...]) -> set[str]:
+    return set(names)

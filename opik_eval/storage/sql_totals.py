@@ -9,7 +9,7 @@ Sums are exact, as fractions with a power of two below, so that no number of cha
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass
@@ -48,18 +48,18 @@ class Total:
     falls: int = 0
     failed: int = 0
 
-    def add_value(self, value: float) -> None:
-        """Count the value of one item."""
-        self.items += 1
+    def add_value(self, value: float, items: int = 1) -> None:
+        """Count the value of one item, or of several that have the same."""
+        self.items += items
         if math.isfinite(value):
             numerator, denominator = value.as_integer_ratio()
-            self.scaled += numerator << _PRECISION + 1 - denominator.bit_length()
+            self.scaled += items * numerator << _PRECISION + 1 - denominator.bit_length()
         elif math.isnan(value):
-            self.nans += 1
+            self.nans += items
         elif value > 0:
-            self.rises += 1
+            self.rises += items
         else:
-            self.falls += 1
+            self.falls += items
 
     def add(self, other: Total, sign: int = 1) -> None:
         """Add another total, or take it away."""
@@ -146,12 +146,16 @@ def contributions_of(
     if len({item.id for item in items}) < len(items) or len(judgements) < len(scores):
         return None
     totals: defaultdict[_Key, Total] = defaultdict(Total)
+    means: defaultdict[_Key, list[float]] = defaultdict(list)
     for item in items:
         for name, several in values.get(item.trace_id or "", {}).items():
-            totals[item.experiment_id, name].add_value(_mean(several))
+            means[item.experiment_id, name].append(_mean(several))
         for said in item.scores or ():
             if said.scoring_failed or said.value is None:
                 totals[item.experiment_id, said.name].failed += 1
+    for key, found in means.items():
+        for value, count in Counter(found).items():  # most scores take few values
+            totals[key].add_value(value, count)
     return dict(totals)
 
 

@@ -95,6 +95,46 @@ def test_a_full_batch_is_written_at_once() -> None:
     assert heard.durable == list(range(BATCH_UNITS))
 
 
+@pytest.mark.parametrize(
+    ("flood_seconds", "writer"), [(60.0, "MainThread"), (0.0, "opik-eval-recorder")]
+)
+def test_who_fills_a_batch_in_a_flood_writes_it(
+    monkeypatch: pytest.MonkeyPatch, flood_seconds: float, writer: str
+) -> None:
+    """In a flood nobody is disturbed by a second thread; slower units go on during the write."""
+    monkeypatch.setattr(recorder_module, "_FLOOD_SECONDS", flood_seconds)
+    monkeypatch.setattr(recorder_module, "_LINGER_SECONDS", 60.0)
+    written, writers = threading.Event(), list[str]()
+
+    class Looking(FakeStorage):
+        def write(self, records: Iterable[Project]) -> None:
+            super().write(records)
+            writers.append(threading.current_thread().name)
+            written.set()
+
+    recorder, heard = recorder_on(Looking())
+    for index in range(BATCH_UNITS):
+        recorder.add(finished(index))
+    assert written.wait(20)
+    assert recorder.close() == []
+    assert writers == [writer]
+    assert heard.durable == list(range(BATCH_UNITS))
+
+
+def test_who_fills_a_batch_does_not_wait_for_another_writer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """While a batch is being written, the next one may fill."""
+    monkeypatch.setattr(recorder_module, "_FLOOD_SECONDS", 60.0)
+    recorder, heard = recorder_on(FakeStorage())
+    with recorder._writing:
+        for index in range(BATCH_UNITS):
+            recorder.add(finished(index))
+        assert heard.durable == []
+    assert recorder.close() == []
+    assert heard.durable == list(range(BATCH_UNITS))
+
+
 def test_whoever_adds_waits_for_a_slow_store() -> None:
     """What waits to be written is bounded, however slow the store and however fast the units."""
     backlog: list[int] = []
