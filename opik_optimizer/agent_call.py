@@ -45,6 +45,7 @@ class AgentRun:
         model_calls: How many there were.
         tool_calls: How many tools it called.
         seconds: Time it took.
+        alternatives: All answers, where the metric is to choose the one that counts.
     """
 
     output: object
@@ -53,6 +54,7 @@ class AgentRun:
     model_calls: int = 0
     tool_calls: int = 0
     seconds: float = 0.0
+    alternatives: tuple[object, ...] = ()
 
 
 @runtime_checkable

@@ -333,6 +333,12 @@ class Lease:
         for new, taken in zip(news, self._taken, strict=True):
             taken.update(dict.fromkeys(new))
 
+    def shrink(self, metric_calls: int) -> None:
+        """Give back all but so many metric calls, once it is known that more are not needed."""
+        spare = max(0, self.metric_calls - metric_calls)
+        self.metric_calls -= spare
+        self._counters[1].reserved -= spare
+
     def settle(self) -> Charge:
         """Charge what was taken, give the rest back, and return what was new."""
         before = [counter.charged for counter in self._counters]

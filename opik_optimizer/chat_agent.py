@@ -6,15 +6,16 @@ import asyncio
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
-from opik_eval.models.base import Completion, Message, Model, ToolCall, Usage
+from opik_eval.models.base import Completion, Message, Model, ToolCall
 from opik_eval.serialization import dumps, loads
 from opik_optimizer.agent_call import AgentCall, AgentRun, Prompts
 from opik_optimizer.calling import call, raise_if_spent
 from opik_optimizer.errors import SettingsError
 from opik_optimizer.prompt import ChatPrompt
+from opik_optimizer.several_replies import Replies, sum_usage
 from opik_optimizer.tools import is_mcp
 
 MAX_TOOL_ROUNDS = 5
@@ -39,10 +40,31 @@ class ChatAgent:
         """Answer one item; see ``Agent.run``. Failures of the model are raised as they come."""
         self.check(call.prompts)
         (prompt,) = call.prompts.values()
+        wanted = Replies.of(prompt)
+        if wanted.count == 1:
+            run, _ = await self._run(prompt, call)
+            return run
+        calls = (replace(call, repeat=call.repeat * wanted.count + k) for k in range(wanted.count))
+        with_logprobs = wanted.policy == "max_logprob"
+        made = await asyncio.gather(
+            *(self._run(prompt, each, with_logprobs=with_logprobs) for each in calls),
+            return_exceptions=True,  # none may be left behind uncounted
+        )
+        done = [outcome for outcome in made if not isinstance(outcome, BaseException)]
+        for outcome in made:
+            if isinstance(outcome, BaseException):
+                raise outcome
+        key = [prompt.get_messages(call.item), call.repeat]
+        return wanted.join([run for run, _ in done], [last for _, last in done], key=key)
+
+    async def _run(
+        self, prompt: ChatPrompt, call: AgentCall, *, with_logprobs: bool = False
+    ) -> tuple[AgentRun, Completion]:
+        parameters = _parameters(prompt, call.seed)
         conversation = _Conversation(
             model=self._model_of(prompt),
             messages=list(prompt.get_messages(call.item)),
-            parameters=_parameters(prompt, call.seed),
+            parameters={"logprobs": True, **parameters} if with_logprobs else parameters,
             call=call,
         )
         started = time.perf_counter()
@@ -54,7 +76,7 @@ class ChatAgent:
                 break
             await conversation.answer(reply, prompt.function_map)
             reply = await conversation.ask(tools, must_answer=asked == self.max_tool_rounds)
-        return conversation.run(reply.text, time.perf_counter() - started)
+        return conversation.run(reply.text, time.perf_counter() - started), reply
 
     def fingerprint(self, prompts: Prompts) -> str:
         """Return the key of this agent's settings and of the tools' code."""
@@ -64,7 +86,7 @@ class ChatAgent:
         return fingerprint(["chat-agent/1", self.model, self.max_tool_rounds, functions])
 
     def check(self, prompts: Prompts) -> None:
-        """Refuse bundles, tools without a function, and several choices per reply."""
+        """Refuse bundles, tools without a function, and several replies with tools."""
         if len(prompts) != 1:
             raise SettingsError(
                 f"a bundle of {len(prompts)} prompts cannot be run without an agent: "
@@ -78,12 +100,7 @@ class ChatAgent:
                 f"prompt {prompt.name!r} names an MCP server whose tools have not been looked up",
                 remedy="look them up: async with McpServers() as servers: await servers.resolve(p)",
             )
-        if prompt.model_parameters.get("n", 1) != 1:
-            raise SettingsError(
-                f"prompt {prompt.name!r} asks for n={prompt.model_parameters['n']} replies, and "
-                "one is scored",
-                remedy="remove n, or choose among several replies in an agent of your own",
-            )
+        Replies.of(prompt)
 
     def _model_of(self, prompt: ChatPrompt) -> Model:
         from opik_eval.models.client import get_model
@@ -160,31 +177,9 @@ class _Conversation:
         return returned if isinstance(returned, str) else dumps(returned).decode()
 
 
-def sum_usage(usages: Sequence[Usage]) -> Usage:
-    """Return the sum of usages; a count that nobody gave stays unknown.
-
-    Example:
-        >>> sum_usage([Usage(prompt_tokens=2), Usage(prompt_tokens=3)])
-        Usage(prompt_tokens=5, completion_tokens=None, total_tokens=None, cached_tokens=None, \
-reasoning_tokens=None)
-    """
-
-    def total(name: str) -> int | None:
-        known = [value for usage in usages if (value := getattr(usage, name)) is not None]
-        return sum(known) if known else None
-
-    return Usage(
-        prompt_tokens=total("prompt_tokens"),
-        completion_tokens=total("completion_tokens"),
-        total_tokens=total("total_tokens"),
-        cached_tokens=total("cached_tokens"),
-        reasoning_tokens=total("reasoning_tokens"),
-    )
-
-
 def _parameters(prompt: ChatPrompt, seed: int | None) -> dict[str, object]:
     own = {k: v for k, v in prompt.model_parameters.items() if k not in _OWN_PARAMETERS}
     return own if seed is None else {"seed": seed, **own}
 
 
-__all__ = ["MAX_TOOL_ROUNDS", "ChatAgent", "sum_usage"]
+__all__ = ["MAX_TOOL_ROUNDS", "ChatAgent"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 
@@ -59,6 +61,8 @@ async def _close(job: Job, error: BaseException) -> None:
 
 
 async def _conduct(job: Job) -> OptimizationResult:
+    if "scipy.special" not in sys.modules:  # the statistics of the end load while models answer
+        job.threads.submit(importlib.import_module, "scipy.special")
     baseline = await _baseline(job)
     session = _session(job, baseline)
     reserve = _keep_for_holdout(job, baseline)

@@ -27,6 +27,7 @@ from opik_optimizer.events import (
 from opik_optimizer.ledger import Codec, Found, Ledger
 from opik_optimizer.objective import Objective, ObjectiveScore
 from opik_optimizer.result import PhaseUsage
+from opik_optimizer.several_replies import best_of
 from opik_optimizer.traced_agent import run_with_spans
 
 if TYPE_CHECKING:
@@ -252,8 +253,9 @@ class Evaluator:
                 except AgentError as error:
                     failure = ObjectiveScore(score=None, error=error.message)
                     return _item_result(item_id, repeat, AgentRun(output=None), failure, meter)
-                score = await self.objective.score(
-                    item, run.output, task_span=span, executor=self.executor
+                run, score = await best_of(
+                    run,
+                    partial(self.objective.score, item, task_span=span, executor=self.executor),
                 )
             return _item_result(item_id, repeat, run, score, meter)
 

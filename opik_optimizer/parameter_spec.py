@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Mapping, Sequence
 from dataclasses import InitVar, dataclass, field, replace
 from dataclasses import fields as dataclass_fields
@@ -156,6 +157,19 @@ class ParameterSpec:
         labels = [label_of(option) for option in self.options]
         return self.options[labels.index(trial.suggest_categorical(self.name, labels))]  # type: ignore[arg-type]
 
+    def spread(self, count: int, rng: random.Random) -> list[object]:
+        """Return ``count`` values, one from each of as many equal parts of the range, shuffled.
+
+        Of choices, each comes as often as any other, but for the rest of the division.
+        """
+        order = list(range(count))
+        rng.shuffle(order)
+        if not self.is_number:
+            options = list(self.options)
+            rng.shuffle(options)
+            return [options[place % len(options)] for place in order]
+        return [self._at((place + rng.random()) / count) for place in order]
+
     def contains(self, value: object) -> bool:
         """Tell whether a value is one of the possible ones."""
         if not self.is_number:
@@ -215,6 +229,16 @@ class ParameterSpec:
         first = min(math.floor(self._steps_to(low, step) + _ROUNDING), most - 1)
         last = min(max(math.ceil(self._steps_to(high, step) - _ROUNDING), first + 1), most)
         return replace(self, low=self._after(first, step), high=self._after(last, step))
+
+    def _at(self, share: float) -> float:
+        """Return the possible value nearest to a place in the range: 0 = low, 1 = high."""
+        low, high = cast("float", self.low), cast("float", self.high)
+        is_log = self.scale == "log"
+        value = low * (high / low) ** share if is_log else low + share * (high - low)
+        step = self.step or (1 if self.type == "int" else None)
+        if step is not None:
+            value = self._after(round(self._steps_to(value, step)), step)
+        return int(value) if self.type == "int" else value
 
     def _steps_to(self, value: float, step: float) -> float:
         return (value - cast("float", self.low)) / step

@@ -5,6 +5,9 @@ proposals are committed in the order of their numbers. So what a proposal knows 
 and on the replies alone, never on the number of workers or on who was quicker; and there is no
 barrier: a slow proposal delays those ``in_flight`` places behind it, not its neighbours.
 
+A proposal may end with a step that sees what was committed since it was issued (``finish``): these
+steps run one after the other, in order, while later proposals go on with their own work.
+
 Each proposal runs under a lease on its worst case. Where the lease does not fit, the pipeline waits
 for commits, which give back what was not needed; once nothing is under way, it takes what is left.
 """
@@ -42,6 +45,7 @@ Failure = ReflectionError | BudgetExceededError
 
 Issue = Callable[[int, Lease], Coroutine[object, object, T] | None]
 Commit = Callable[[int, "T | Failure"], None]
+Finish = Callable[[int, T], Coroutine[object, object, T]]
 
 
 def in_flight_for(remaining: Remaining, size: LeaseSize) -> int:
@@ -115,6 +119,7 @@ class Pipeline(Generic[T]):
         switch: Ends the pipeline, and is told when the budget does.
         in_flight: Proposals at once; part of what determines the history.
         open_proposal: Makes the record of a proposal about to be issued.
+        refresh: Lets a proposal about to finish see what is committed.
     """
 
     def __init__(
@@ -124,18 +129,27 @@ class Pipeline(Generic[T]):
         *,
         in_flight: int,
         open_proposal: Callable[[int, Lease], Proposal],
+        refresh: Callable[[Proposal], None] = lambda _: None,
     ) -> None:
         self._account = account
         self._switch = switch
         self._in_flight = in_flight
         self._open_proposal = open_proposal
+        self._refresh = refresh
         self._running: dict[int, tuple[Proposal, asyncio.Task[T]]] = {}
         self._next = 0
         self._committed = 0
         self._idle = 0
         self._has_more = True
 
-    async def run(self, issue: Issue[T], commit: Commit[T], size: LeaseSize) -> None:
+    async def run(
+        self,
+        issue: Issue[T],
+        commit: Commit[T],
+        size: LeaseSize,
+        *,
+        finish: Finish[T] | None = None,
+    ) -> None:
         """Run until ``issue`` has nothing more, the budget is spent, or the switch says stop.
 
         Args:
@@ -144,7 +158,10 @@ class Pipeline(Generic[T]):
                 reads, it reads at the right moment; the coroutine must not read the search's state.
             commit: ``commit(k, outcome)`` takes what the coroutine returned, or the ``Failure``
                 that it raised.
-            size: Worst case of one proposal.
+            size: Worst case of one proposal, ``finish`` included.
+            finish: ``finish(k, outcome)`` goes on with what the coroutine returned, once all
+                proposals before ``k`` are committed, and returns what to commit. It may read the
+                search's state; it runs alone, beside the coroutines of later proposals.
         """
         if inspect.iscoroutinefunction(issue):
             raise OptimizerError(
@@ -156,7 +173,7 @@ class Pipeline(Generic[T]):
                 self._fill(issue, size)
                 if not self._running:
                     return
-                await self._commit_next(commit)
+                await self._commit_next(commit, finish)
         finally:
             await self._cancel_running()
 
@@ -190,12 +207,14 @@ class Pipeline(Generic[T]):
                 self._switch.stop(self._account.shortage(size))
         return lease
 
-    async def _commit_next(self, commit: Commit[T]) -> None:
+    async def _commit_next(self, commit: Commit[T], finish: Finish[T] | None) -> None:
         index = self._committed
         proposal, task = self._running[index]
         outcome: T | Failure
         try:
             outcome = await task
+            if finish is not None:
+                outcome = await self._finished(finish, proposal, outcome)
         except (ReflectionError, BudgetExceededError) as failure:
             outcome = failure
             self._note(failure, proposal)
@@ -208,6 +227,14 @@ class Pipeline(Generic[T]):
         self._idle = 0 if charge else self._idle + 1
         if self._idle >= IDLE_LIMIT:
             self._switch.stop("no_usable_proposals")
+
+    async def _finished(self, finish: Finish[T], proposal: Proposal, outcome: T) -> T:
+        self._refresh(proposal)
+        token = _current.set(proposal)
+        try:
+            return await finish(proposal.index, outcome)
+        finally:
+            _current.reset(token)
 
     def _note(self, failure: Failure, proposal: Proposal) -> None:
         """Draw the consequences of a failure for the search."""

@@ -22,6 +22,7 @@ from opik_optimizer.history import Round, Trial
 from opik_optimizer.logbook import Logbook
 from opik_optimizer.pipeline import (
     Commit,
+    Finish,
     Issue,
     Pipeline,
     Proposal,
@@ -32,7 +33,7 @@ from opik_optimizer.prompt import ChatPrompt
 from opik_optimizer.racing import RaceOutcome, blocks_of, is_worse, p_worse
 from opik_optimizer.reflection import Reflector
 from opik_optimizer.rewriter import ReflectionWatch
-from opik_optimizer.session_view import SessionView
+from opik_optimizer.session_view import Board, SessionView
 
 T = TypeVar("T")
 Reply = TypeVar("Reply", bound=BaseModel)
@@ -227,22 +228,33 @@ class Session(SessionView):
             self._at_commit(partial(self._workshop.watch.saw, rejection or child))
         return child if rejection is None else rejection
 
-    async def pipeline(self, issue: Issue[T], commit: Commit[T], *, lease: LeaseSize) -> None:
+    async def pipeline(
+        self,
+        issue: Issue[T],
+        commit: Commit[T],
+        *,
+        lease: LeaseSize,
+        finish: Finish[T] | None = None,
+        in_flight: int = 1,
+    ) -> None:
         """Run numbered proposals, several at once, and commit them in order; see ``Pipeline.run``.
 
         Args:
             issue: ``issue(k, lease)`` returns the coroutine of proposal ``k``, or ``None``.
             commit: ``commit(k, outcome)`` takes what it returned, or the failure it raised.
             lease: Worst case of one proposal.
+            finish: ``finish(k, outcome)`` ends proposal ``k`` on what is committed by then.
+            in_flight: Fewest proposals at once where the user leaves it to the algorithm.
         """
         pipeline: Pipeline[T] = Pipeline(
             self._account,
             self._switch,
             in_flight=self.settings.proposals_in_flight
-            or in_flight_for(self._account.remaining, lease),
+            or max(in_flight, in_flight_for(self._account.remaining, lease)),
             open_proposal=self._open_proposal,
+            refresh=partial(_show, self._board),
         )
-        await pipeline.run(issue, commit, lease)
+        await pipeline.run(issue, commit, lease, finish=finish)
 
     def consider(self, evaluation: Evaluation) -> bool:
         """Make an evaluation the incumbent if it is strictly better; return whether it is.
@@ -325,6 +337,11 @@ class Session(SessionView):
         return Proposal(
             index=index, lease=lease, best=self._board.best, known=len(self._board.known)
         )
+
+
+def _show(board: Board, proposal: Proposal) -> None:
+    """Let a proposal see what is committed by now."""
+    proposal.best, proposal.known = board.best, len(board.known)
 
 
 def _only_at_commit(method: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
@@ -60,6 +61,14 @@ class ParameterSearchSpace:
             if spec.is_active(values):
                 values[spec.name] = spec.suggest(trial)
         return values
+
+    def spread(self, count: int, rng: random.Random) -> list[dict[str, object]]:
+        """Return points that cover the space evenly; parameters with conditions are left open.
+
+        Source: McKay, Beckman and Conover 1979 (Latin hypercube sampling).
+        """
+        columns = {s.name: s.spread(count, rng) for s in self.specs if not s.when}
+        return [{name: values[row] for name, values in columns.items()} for row in range(count)]
 
     def labels(self, values: Values) -> dict[str, object]:
         """Return values as Optuna stores them, to enqueue a trial."""

@@ -21,7 +21,8 @@ from benchmarks.machine import description, save
 from benchmarks.optimizers.contest import Job, Outcome
 from benchmarks.optimizers.pool import ContestantError, run_jobs
 from benchmarks.optimizers.report import comparison, mean_and_error, summary
-from benchmarks.optimizers.simulation.catalogue import EIGHT, SPECS
+from benchmarks.optimizers.simulation.catalogue import EIGHT
+from benchmarks.optimizers.simulation.world import NAMES
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -135,7 +136,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     commands = parser.add_subparsers(dest="command", required=True)
     compare = _command(commands, "compare", budgets="300,600,1200", seeds=20)
-    compare.add_argument("--tasks", type=_names, default=["all"], help=f"of {', '.join(SPECS)}")
+    compare.add_argument("--tasks", type=_names, default=["all"], help=f"of {', '.join(NAMES)}")
     walltime = _command(commands, "walltime", budgets="600", seeds=5)
     walltime.add_argument("--tasks", type=_names, default=["rules"])
     walltime.add_argument("--workers", type=int, default=32)

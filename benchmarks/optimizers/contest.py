@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
-from benchmarks.optimizers.simulation.catalogue import make_task
-from benchmarks.optimizers.simulation.task import Prompts, SimulatedTask
+from benchmarks.optimizers.simulation.task import Prompts
+from benchmarks.optimizers.simulation.world import World, make_world
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,13 +86,13 @@ class Outcome:
         return cls(**{**value, "job": Job(**value["job"])})  # type: ignore[arg-type]
 
 
-Contestant = Callable[[Job, SimulatedTask], Claim]
+Contestant = Callable[[Job, World], Claim]
 """What a module of ``peers`` offers under the name ``run``."""
 
 
 def run_job(job: Job, contestant: Contestant) -> Outcome:
     """Run a contestant on a fresh world and measure what it returns."""
-    task = make_task(job.task, seed=job.seed)
+    task = make_world(job.task, seed=job.seed)
     wall, cpu = time.perf_counter(), time.process_time()
     claim = contestant(job, task)
     true_score = task.true_score(claim.prompts)

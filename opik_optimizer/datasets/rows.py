@@ -62,8 +62,8 @@ def instruction(row: Row) -> Row:
 def puzzles(rows: Iterable[Row]) -> Iterator[Row]:
     """Join the rows of an ARC-AGI task, one for each of its tests, and write the grids as text.
 
-    Two forms are read: ``training_examples``, ``test_inputs``, ``test_outputs``, and ARC's own
-    ``train`` and ``test``.
+    Two forms are read: ARC's own ``train`` and ``test`` (whose outputs ``test_outputs`` repeats),
+    and ``training_examples``, ``test_inputs``, ``test_outputs``.
     """
     tasks: dict[object, dict[str, list[object]]] = {}
     for row in rows:
@@ -71,8 +71,8 @@ def puzzles(rows: Iterable[Row]) -> Iterator[Row]:
         task = tasks.setdefault(key, {"train": [], "inputs": [], "outputs": []})
         task["train"] = _listed(row, "training_examples", "train")
         pairs = cast("Sequence[Mapping[str, object]]", _listed(row, "test"))
-        task["inputs"] += [*_listed(row, "test_inputs"), *(pair["input"] for pair in pairs)]
-        task["outputs"] += [*_listed(row, "test_outputs"), *(pair["output"] for pair in pairs)]
+        task["inputs"] += [p["input"] for p in pairs] or _listed(row, "test_inputs")
+        task["outputs"] += [p["output"] for p in pairs] or _listed(row, "test_outputs")
     for key, task in tasks.items():
         yield _puzzle(str(key), task)
 

@@ -6,18 +6,21 @@ import asyncio
 import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
 from opik_eval.errors import BudgetExceededError, ModelUnavailableError
 from opik_eval.models import Budget, use_models
-from opik_eval.models.base import Completion, ModelRequest, ToolCall, Usage
+from opik_eval.models.base import Completion, ModelRequest, TokenLogprob, ToolCall, Usage
 from opik_eval.models.client import ChatModel, get_model
 from opik_eval.models.fake import FunctionTransport, ScriptedTransport
 from opik_optimizer.agent import Agent, AgentCall, AgentRun, OptimizableAgent, as_agent
-from opik_optimizer.chat_agent import ChatAgent, sum_usage
+from opik_optimizer.chat_agent import ChatAgent
 from opik_optimizer.errors import AgentError, SettingsError
+from opik_optimizer.objective import ObjectiveScore
 from opik_optimizer.prompt import ChatPrompt
+from opik_optimizer.several_replies import Replies, best_of, sum_usage
 
 ITEM = {"q": "hello"}
 TOOL = {"type": "function", "function": {"name": "look_up"}}
@@ -163,11 +166,84 @@ def test_what_the_default_agent_cannot_run_is_refused() -> None:
     for prompts, text in (
         ({"a": prompt, "b": prompt}, "bundle"),
         ({"a": ChatPrompt(user="u", tools=[server])}, "MCP"),
-        ({"a": ChatPrompt(user="u", model_parameters={"n": 3})}, "n=3"),
+        ({"a": ChatPrompt(user="u", model_parameters={"n": 0})}, "n=0"),
+        ({"a": ChatPrompt(user="u", model_parameters={"n": True})}, "n=True"),
+        ({"a": ChatPrompt(user="u", model_parameters={"n": 3}, tools=[TOOL])}, "n=3"),
+        ({"a": ChatPrompt(user="u", model_parameters={"selection_policy": "last"})}, "last"),
     ):
         with pytest.raises(SettingsError, match=text):
             as_agent().check(prompts)
     as_agent().check({"a": prompt})
+
+
+@pytest.mark.parametrize(
+    ("policy", "output", "alternatives"),
+    [
+        ("first", "one", ()),
+        ("concat", "one\n\ntwo\n\nthree", ()),
+        ("best_by_metric", "one", ("one", "two", "three")),
+        (None, "one", ("one", "two", "three")),
+    ],
+)
+def test_several_replies_become_one_answer(
+    policy: str | None, output: str, alternatives: tuple[str, ...]
+) -> None:
+    """``n`` replies are n calls, and the policy says what the answer is."""
+    model = scripted("one", "two", "three")
+    parameters = {"n": 3, "selection_policy": policy, "temperature": 1}
+    found = run(None, ChatPrompt(user="{q}", model=model, model_parameters=parameters))
+    assert (found.output, found.alternatives, found.model_calls) == (output, alternatives, 3)
+    assert found.usage.total_tokens is not None
+
+
+def test_a_random_reply_is_the_same_in_every_run() -> None:
+    """``random`` depends on the item and the prompt, not on the process."""
+    parameters = {"n": 3, "selection_policy": "random"}
+    outputs = {
+        run(
+            None,
+            ChatPrompt(user="{q}", model=scripted("a", "b", "c"), model_parameters=parameters),
+        ).output
+        for _ in range(3)
+    }
+    assert len(outputs) == 1
+    assert outputs <= {"a", "b", "c"}
+
+
+def test_the_likeliest_reply_counts() -> None:
+    """``max_logprob`` takes the reply whose tokens are likeliest on average, or fails."""
+    replies = [
+        Completion(text=text, model="m", logprobs=logprobs)
+        for text, logprobs in (
+            (
+                "long",
+                (TokenLogprob(token="a", logprob=-1.0), TokenLogprob(token="b", logprob=-3.0)),
+            ),
+            ("sure", (TokenLogprob(token="c", logprob=-1.5),)),
+        )
+    ]
+    runs = [AgentRun(output=reply.text) for reply in replies]
+    wanted = Replies(count=2, policy="max_logprob")
+    assert wanted.join(runs, replies, key=0).output == "sure"
+    with pytest.raises(AgentError, match="log-probabilities"):
+        wanted.join(runs, [replies[0], replace(replies[1], logprobs=None)], key=0)
+
+
+def test_the_best_reply_by_the_metric_is_the_one_that_counts() -> None:
+    """A result has the output and the score of the best of n replies: pass@n."""
+    model = scripted(*["bad", "good", "worse"] * 4)
+    found = asyncio.run(
+        best_of(
+            run(None, ChatPrompt(user="{q}", model=model, model_parameters={"n": 3})),
+            _quality,
+        )
+    )
+    assert (found[0].output, found[1].score) == ("good", 1.0)
+
+
+async def _quality(output: object) -> ObjectiveScore:
+    scores = {"good": 1.0, "bad": 0.5, "worse": None}
+    return ObjectiveScore(score=scores[str(output)])
 
 
 def test_errors_of_the_model_come_through() -> None:

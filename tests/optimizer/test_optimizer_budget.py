@@ -127,6 +127,20 @@ def test_the_end_of_the_budget_is_offered_if_it_is_of_use(
     assert Account(trials=0).shortage(size) == "max_trials"
 
 
+def test_a_lease_gives_back_what_it_will_not_need() -> None:
+    """A shrunken lease lets others have the rest, and is itself held to what it kept."""
+    account = Account(metric_calls=10)
+    lease = account.lease(LeaseSize(metric_calls=8))
+    lease.shrink(3)
+    lease.shrink(5)  # it never grows
+    assert (lease.metric_calls, account.remaining.metric_calls) == (3, 7)
+    lease.take(["a", "b", "c"])
+    with pytest.raises(BudgetExhaustedError):
+        lease.take(["d"])
+    assert lease.settle().metric_calls == 3
+    assert account.remaining.metric_calls == 7
+
+
 def test_a_released_lease_leaves_no_trace() -> None:
     """What was not used comes back, and a lease ends once."""
     account = Account(metric_calls=5)

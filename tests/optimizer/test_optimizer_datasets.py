@@ -322,8 +322,9 @@ def test_puzzles_join_the_tests_of_a_task() -> None:
     (item,) = rows.puzzles(split)
     assert (item["task_id"], item["test_inputs"]) == ("t", [[[1]], [[2]]])
     assert item["shape_summary"] == "example 1: 1 x 2 to 1 x 2\ntest 1: 1 x 1\ntest 2: 1 x 1"
-    (original,) = rows.puzzles([{"id": "u", "train": [pair], "test": [pair]}])
-    assert original["test_outputs"] == [[[2, 1]]]
+    for more in ({}, {"test_outputs": [pair["output"]]}):  # the source repeats them
+        (original,) = rows.puzzles([{"task_id": "u", "train": [pair], "test": [pair], **more}])
+        assert (original["test_inputs"], original["test_outputs"]) == ([[[1, 2]]], [[[2, 1]]])
     assert "output:\n2 1" in str(original["training_examples_text"])
 
 

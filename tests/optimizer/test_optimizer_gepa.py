@@ -152,6 +152,26 @@ def test_siblings_are_joined_before_they_are_validated() -> None:
     assert any("joins" in t.reason for t in joined)
 
 
+def test_two_proposals_build_on_each_other() -> None:
+    """What a proposal found is put on top of what the one before it brought, before it races."""
+    task = SimulatedTask(items=120, hints=1.0)
+    result = optimize(task, budget=Budget(metric_calls=700), use_merge=False)
+    tops = [t for t in result.trials if "on top of" in (t.note or "")]
+    assert tops
+    accepted = {t.candidate_id for t in result.trials if t.decision == "accepted"}
+    assert all(t.parents[0] in accepted for t in tops)
+
+
+def test_what_a_newer_member_has_already_is_not_raced() -> None:
+    """Two proposals that come to the same text cost one race."""
+    task = SimulatedTask(items=120, hints=1.0)
+    both = " ".join(rule(number) for number in range(6))
+    model = asking([], lambda n, _: f"Answer the question. {both}")
+    result = optimize(task, model, budget=Budget(metric_calls=700), no_improvement_iterations=4)
+    raced = [t for t in result.trials if t.split == "validation"]
+    assert len({t.candidate_id for t in raced}) == len(raced)
+
+
 def test_scarce_trials_go_to_one_child_at_a_time() -> None:
     """Where trials are limited to a few, no sibling takes one."""
     task = SimulatedTask(items=40)

@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 from opik_optimizer.algorithms.gepa.merge import ancestors_of, plan_merge
 from opik_optimizer.algorithms.gepa.minibatch import (
     LEAST_RATE,
+    Minibatch,
     Room,
     begin_again,
     guarded_items,
     is_failure,
     plan_epoch,
     plan_fresh_failures,
+    plan_rest,
     shown_items,
 )
 from opik_optimizer.algorithms.gepa.options import GepaOptions
@@ -152,6 +154,19 @@ def test_failures_are_shown_once() -> None:
     assert (second.known, second.chunk) == ((), ("e", "f"))
     nothing = plan_fresh_failures(parent, size=2, perfect=1.0, rng=random.Random(0), room=PLENTY)
     assert nothing is None
+
+
+def test_a_second_proposal_shows_the_failures_that_the_first_has_no_room_for() -> None:
+    """Proposals beside each other share a chunk, and no failure is in two of them."""
+    batch = Minibatch(known=("a",), chunk=tuple("cdefgh"), size=3, successes=("b",))
+    ran = trained(c=0.0, d=0.0, e=1.0, f=0.0, g=0.0, h=0.0)
+    shown = shown_items(batch, ran, perfect=1.0, failures_only=True)
+    rest = plan_rest(batch)
+    assert (shown, rest.known, rest.successes) == (["a", "c", "d"], (), ())
+    assert shown_items(rest, ran, perfect=1.0, failures_only=True) == ["f", "g", "h"]
+    last = plan_rest(rest)
+    assert shown_items(last, ran, perfect=1.0, failures_only=True) == []
+    assert plan_rest(last) is None
 
 
 def test_everything_may_be_shown_once_more() -> None:

@@ -218,6 +218,69 @@ def test_a_proposal_knows_that_it_is_one() -> None:
     assert seen == [0, 1, 2, (0, None), (1, None)]
 
 
+@settings(deadline=None, max_examples=40)
+@given(in_flight=st.integers(1, 6), seed=st.integers(0, 99))
+def test_the_end_of_a_proposal_sees_all_that_was_committed_before(
+    in_flight: int, seed: int
+) -> None:
+    """``finish`` runs in order, one at a time, and its outcome is what is committed."""
+    draw, committed, ends = random.Random(seed), [], []
+
+    async def wait() -> None:
+        for _ in range(draw.randrange(6)):
+            await asyncio.sleep(0)
+
+    async def work(index: int) -> int:
+        await wait()
+        return index
+
+    async def finish(index: int, outcome: int) -> tuple[int, int]:
+        ends.append(current_proposal().index)
+        seen = len(committed)
+        await wait()
+        assert len(committed) == seen == index  # nothing is committed meanwhile
+        return outcome, current_proposal().known
+
+    asyncio.run(
+        Pipeline(
+            Account(),
+            StopSwitch(),
+            in_flight=in_flight,
+            open_proposal=lambda i, lease: Proposal(index=i, lease=lease, best=None, known=-1),
+            refresh=lambda proposal: setattr(proposal, "known", len(committed)),
+        ).run(
+            lambda k, lease: work(k) if k < 7 else None,
+            lambda k, outcome: committed.append(outcome),
+            LeaseSize(metric_calls=0, trials=0),
+            finish=finish,
+        )
+    )
+    assert committed == [(k, k) for k in range(7)]
+    assert ends == list(range(7))
+
+
+def test_a_failure_at_the_end_is_committed_like_any_other() -> None:
+    """What ``finish`` raises takes the outcome's place."""
+    committed: list[object] = []
+    failure = ReflectionError("nothing usable")
+
+    async def work() -> int:
+        return 0
+
+    async def finish(index: int, outcome: int) -> int:
+        raise failure
+
+    asyncio.run(
+        pipeline_of(Account()).run(
+            lambda k, lease: work() if k == 0 else None,
+            lambda k, outcome: committed.append(outcome),
+            LeaseSize(metric_calls=0, trials=0),
+            finish=finish,
+        )
+    )
+    assert committed == [failure]
+
+
 @given(
     calls=st.none() | st.integers(0, 10_000),
     trials=st.none() | st.integers(0, 1_000),

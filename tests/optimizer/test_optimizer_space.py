@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 
 import optuna
 import pytest
@@ -228,3 +229,29 @@ def test_spaces_that_make_no_sense_are_refused() -> None:
     for wrong in ([], [spec, spec], [{"type": "bool"}]):
         with pytest.raises(SettingsError):
             ParameterSearchSpace(wrong)  # type: ignore[arg-type]
+
+
+@given(SPECS, st.integers(1, 12), st.integers(0, 5))
+def test_points_that_cover_the_space_are_possible_ones(
+    spec: ParameterSpec, count: int, seed: int
+) -> None:
+    """Each value is allowed; of numbers without steps one is from each part of the range."""
+    values = spec.spread(count, random.Random(seed))
+    assert len(values) == count
+    assert all(spec.contains(value) for value in values)
+    if spec.type == "float" and spec.step is None and spec.scale == "linear":
+        width = (spec.high - spec.low) / count
+        assert sorted(int((v - spec.low) / width + 1e-9) for v in values) == list(range(count))
+
+
+def test_all_choices_come_equally_often() -> None:
+    """A few points try every model, and parameters with conditions are left to the sampler."""
+    space = ParameterSearchSpace(
+        {
+            "model": {"type": "categorical", "choices": ["a", "b", "c"]},
+            "top_k": {"type": "int", "min": 1, "max": 9, "when": {"model": "a"}},
+        }
+    )
+    points = space.spread(6, random.Random(0))
+    assert sorted(str(point["model"]) for point in points) == list("aabbcc")
+    assert all(set(point) == {"model"} for point in points)

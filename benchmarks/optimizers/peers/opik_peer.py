@@ -24,8 +24,11 @@ from typing import Any
 from unittest.mock import MagicMock, patch
 
 from benchmarks.optimizers.contest import Claim, Job
+from benchmarks.optimizers.simulation.demonstrations import DemonstrationTask
 from benchmarks.optimizers.simulation.replies import Writer
-from benchmarks.optimizers.simulation.task import Record, SimulatedTask
+from benchmarks.optimizers.simulation.surface import SPACE, ParameterTask, as_prompts
+from benchmarks.optimizers.simulation.task import Prompts, Record, SimulatedTask
+from benchmarks.optimizers.simulation.world import World
 
 os.environ |= {
     "OPIK_TRACK_DISABLE": "true",
@@ -52,13 +55,20 @@ _NUMBER = re.compile(r"generate (\d+) diverse", re.IGNORECASE)
 _USER = "{question}"
 
 
-def run(job: Job, task: SimulatedTask) -> Claim:
+def run(job: Job, task: World) -> Claim:
     """Run one of its optimizers with its defaults, but for what the variant says."""
     logging.disable(logging.ERROR)
+    model = str(task.seed_call["model"]) if isinstance(task, ParameterTask) else "sim/answer"
     variant, *pairs = job.variant.split("+")
     options = {name: json.loads(value) for name, value in (pair.split("=") for pair in pairs)}
     optimizer = getattr(opik_optimizer, _CLASSES[variant])(
-        **{"model": "sim/reflection", "verbose": 0, "seed": job.seed, "perfect_score": 1.0}
+        # It searches the parameters of its own model: the prompt's is replaced by it.
+        **{
+            "model": model if variant == "parameter" else "sim/reflection",
+            "verbose": 0,
+            "seed": job.seed,
+            "perfect_score": 1.0,
+        }
         | {"n_threads": job.workers or 1}
         | options
     )
@@ -67,8 +77,12 @@ def run(job: Job, task: SimulatedTask) -> Claim:
         score, reason = task.metric(dataset_item, llm_output)
         return score_result.ScoreResult(name="correct", value=score, reason=reason)
 
+    call = dict(task.seed_call) if isinstance(task, ParameterTask) else {}
+    call.pop("model", None)
     prompts = {
-        name: opik_optimizer.ChatPrompt(name=name, system=text, user=_USER, model="sim/answer")
+        name: opik_optimizer.ChatPrompt(
+            name=name, system=text, user=_USER, model=model, model_parameters=call
+        )
         for name, text in task.seed_prompts.items()
     }
     validation = len(task.validation)
@@ -82,17 +96,23 @@ def run(job: Job, task: SimulatedTask) -> Claim:
     }
     with _without_server(job, task):
         if variant == "parameter":
-            space = {"temperature": {"type": "float", "min": 0.0, "max": 1.0}}
-            found = optimizer.optimize_parameter(parameter_space=space, **given)
+            found = optimizer.optimize_parameter(parameter_space=SPACE, **given)
         else:
             found = optimizer.optimize_prompt(**given)
     returned = (
         found.prompt if isinstance(found.prompt, dict) else {next(iter(prompts)): found.prompt}
     )
-    return Claim(
-        prompts={name: _text(prompt.get_messages()) for name, prompt in returned.items()},
-        score=float(found.score),
-    )
+    return Claim(prompts=_read(task, returned), score=float(found.score))
+
+
+def _read(task: World, prompts: dict[str, Any]) -> Prompts:
+    """Return of prompts what the task reads: their texts, or the parameters of the call."""
+    if isinstance(task, ParameterTask):
+        (prompt,) = prompts.values()
+        return as_prompts({"model": prompt.model, **(prompt.model_kwargs or {})})
+    texts = {name: _text(prompt.get_messages()) for name, prompt in prompts.items()}
+    names = task.seed_prompts
+    return texts if set(texts) == set(names) else dict(zip(names, texts.values(), strict=True))
 
 
 class _Dataset(opik.Dataset):  # type: ignore[misc]
@@ -112,7 +132,7 @@ class _Dataset(opik.Dataset):  # type: ignore[misc]
 class _Agent(opik_optimizer.OptimizableAgent):
     """Hands the prompts to the task."""
 
-    def __init__(self, job: Job, task: SimulatedTask) -> None:
+    def __init__(self, job: Job, task: World) -> None:
         self._job = job
         self._task = task
 
@@ -125,11 +145,8 @@ class _Agent(opik_optimizer.OptimizableAgent):
     ) -> str:
         if self._job.answer_seconds:
             time.sleep(self._job.answer_seconds)
-        texts = {name: _text(prompt.get_messages()) for name, prompt in prompts.items()}
-        names = self._task.seed_prompts
-        known = texts if set(texts) == set(names) else dict(zip(names, texts.values(), strict=True))
         record = next(r for r in self._records if r["id"] == dataset_item["id"])
-        return self._task.answer(known, record)
+        return self._task.answer(_read(self._task, prompts), record)
 
     @property
     def _records(self) -> list[Record]:
@@ -139,7 +156,7 @@ class _Agent(opik_optimizer.OptimizableAgent):
 class _Reflection:
     """The model behind ``call_model``: text, or an instance of the class that is asked for."""
 
-    def __init__(self, job: Job, task: SimulatedTask) -> None:
+    def __init__(self, job: Job, task: World) -> None:
         self._seconds = job.reflection_seconds
         self._task = task
 
@@ -153,13 +170,18 @@ class _Reflection:
         return self._reply("\n".join(str(m["content"]) for m in messages), response_model)
 
     def _reply(self, text: str, response_model: Any) -> Any:
+        if isinstance(self._task, DemonstrationTask):
+            return response_model.model_validate(_with_place_for_demonstrations(self._task))
+        assert isinstance(self._task, SimulatedTask)
+        task = self._task
+
         def prompt() -> str:
-            return self._task.reflect(text)
+            return task.reflect(text)
 
         if response_model is not None:
-            ids = tuple(item["id"] for item in self._task.train if item["id"] in text)
+            ids = tuple(item["id"] for item in task.train if item["id"] in text)
             writer = Writer(
-                text=text, prompt=prompt, analysis=lambda: self._task.analyse(text), item_ids=ids
+                text=text, prompt=prompt, analysis=lambda: task.analyse(text), item_ids=ids
             )
             filled = writer.fill(response_model.model_json_schema())
             return response_model.model_validate(self._whole(filled, prompt))
@@ -217,7 +239,7 @@ def _run_evaluator(
 
 
 @contextlib.contextmanager
-def _without_server(job: Job, task: SimulatedTask) -> Iterator[None]:
+def _without_server(job: Job, task: World) -> Iterator[None]:
     reflection = _Reflection(job, task)
     core = "opik_optimizer.core"
     client = MagicMock()
@@ -229,6 +251,13 @@ def _without_server(job: Job, task: SimulatedTask) -> Iterator[None]:
         patch(f"{core}.llm_calls.call_model_async", reflection.later),
     ):
         yield
+
+
+def _with_place_for_demonstrations(task: DemonstrationTask) -> dict[str, Any]:
+    """Return what a good model replies when it is asked where demonstrations go, and how."""
+    ((name, text),) = task.seed_prompts.items()
+    system = f"{text}\n\nExamples:\nFEW_SHOT_EXAMPLE_PLACEHOLDER"
+    return {name: _messages(system), "template": "{question}\nAnswer: {answer}"}
 
 
 def _messages(system: str) -> list[dict[str, str]]:

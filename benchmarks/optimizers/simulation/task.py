@@ -10,7 +10,7 @@ from threading import Lock
 
 from benchmarks.optimizers.simulation.draws import Occurrences, uniform, word
 from benchmarks.optimizers.simulation.landscape import Item, Landscape, Traits
-from benchmarks.optimizers.simulation.reflector import Reflector
+from benchmarks.optimizers.simulation.reflector import REASON, Reflector
 from benchmarks.optimizers.simulation.vocabulary import IDLE, rule_sentence
 
 Record = dict[str, str]
@@ -131,7 +131,7 @@ class SimulatedTask:
             return 1.0, "Correct."
         if cause == _WRONG:
             return 0.0, "Wrong."
-        return 0.0, f"Wrong: {self.landscape.rules[cause].hint}."
+        return 0.0, f"{REASON}{self.landscape.rules[cause].hint}."
 
     def reflect(self, text: str) -> str:
         """Return a new prompt, made of nothing but a text that was handed over."""

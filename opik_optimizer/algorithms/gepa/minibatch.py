@@ -9,7 +9,7 @@ gate alone: an edit must not pay for new successes with old ones.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -35,12 +35,14 @@ class Minibatch:
         chunk: Train items to run the parent on.
         size: How many items to show.
         successes: Known successes, for the gate.
+        skipped: How many failures of the chunk a proposal beside it shows.
     """
 
     known: tuple[str, ...]
     chunk: tuple[str, ...]
     size: int
     successes: tuple[str, ...] = ()
+    skipped: int = 0
 
 
 def is_failure(result: ItemResult, perfect: float) -> bool:
@@ -103,6 +105,14 @@ def plan_fresh_failures(
     )
 
 
+def plan_rest(batch: Minibatch) -> Minibatch | None:
+    """Show the failures of a chunk that the proposal beside it has no room for."""
+    skipped = batch.skipped + batch.size - len(batch.known)
+    if skipped >= len(batch.chunk):
+        return None
+    return replace(batch, known=(), skipped=skipped, successes=())
+
+
 def plan_epoch(member: Member, *, size: int, rng: random.Random, room: Room) -> Minibatch:
     """Take the next ``size`` items of the member's order, begun anew when it is used up."""
     if member.cursor >= len(member.order):
@@ -129,7 +139,7 @@ def shown_items(
     if not failures_only:
         return list(batch.chunk)
     fresh = [item for item in batch.chunk if is_failure(ran[item], perfect)]
-    return [*batch.known, *fresh][: batch.size]
+    return [*batch.known, *fresh[batch.skipped :]][: batch.size]
 
 
 def guarded_items(

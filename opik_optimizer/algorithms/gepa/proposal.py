@@ -10,7 +10,7 @@ import asyncio
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 from pydantic import BaseModel, Field
 
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from opik_optimizer.session import Session
     from opik_optimizer.templates import TemplateLibrary
 
+_Results: TypeAlias = "Mapping[str, ItemResult]"
+_Made: TypeAlias = "list[tuple[Sequence[str], Candidate | Rejection]]"
+
 MERGE_ITEMS = 5
 LEAST_BLOCK = 20
 
@@ -52,6 +55,7 @@ class ReflectionPlan:
 
     Attributes:
         index: Number of the proposal.
+        pool: How many members there were.
         parent: Whom to improve.
         batch: What to look at.
         size: Failures for one reflection.
@@ -62,6 +66,7 @@ class ReflectionPlan:
     """
 
     index: int
+    pool: int
     parent: Member
     batch: Minibatch
     size: int
@@ -98,6 +103,7 @@ class Step:
         parents: Whom it was made from.
         reason: Why it ended where it did.
         ran: The first parent's results on train items.
+        plan: What was decided for it, if it is a reflection.
         attempts: Children at their gates.
         child: The candidate that raced, as far as it came.
         complete: It was run on the whole validation sample.
@@ -107,10 +113,17 @@ class Step:
     parents: tuple[Member, ...]
     reason: str
     ran: Mapping[str, ItemResult] = field(default_factory=dict)
+    plan: ReflectionPlan | None = None
     attempts: Sequence[Attempt] = ()
     child: Evaluation | None = None
     complete: bool = False
     operator: str = "reflection"
+
+    @property
+    def passed(self) -> list[Attempt]:
+        """Children that passed their gates, those that gained most first."""
+        able = [attempt for attempt in self.attempts if attempt.passed]
+        return sorted(able, key=lambda attempt: -attempt.gain)
 
 
 class Proposer:
@@ -129,7 +142,7 @@ class Proposer:
         self._perfect = session.settings.perfect_score
 
     async def reflect(self, plan: ReflectionPlan) -> Step:
-        """Show failures of a parent, gate the children that come of them, and race the best."""
+        """Show failures of a parent, and gate the children that come of them."""
         parent, ran = plan.parent, dict[str, "ItemResult"]()
         if plan.batch.chunk:
             chunk = plan.batch.chunk
@@ -142,7 +155,15 @@ class Proposer:
         nothing = not any(is_failure(known[item], self._perfect) for item in shown)
         if not shown or (skips and nothing):
             return Step(parents=(parent,), reason="the parent failed on none of the items", ran=ran)
-        children = await self._children(plan, _groups(shown, plan.size), known)
+        made, again = await asyncio.gather(
+            self._children(plan, _groups(shown, plan.size), known),
+            self._control(plan, shown, known),
+            return_exceptions=True,
+        )
+        for outcome in (made, again):
+            if isinstance(outcome, BaseException):
+                raise outcome
+        children, repeated = cast("_Made", made), cast("_Results", again)
         usable = [(group, c) for group, c in children if not isinstance(c, Rejection)]
         if not usable:
             refused = [c for _, c in children if isinstance(c, Rejection)]
@@ -151,11 +172,17 @@ class Proposer:
         right = guarded_items(plan.batch, known, shown, perfect=self._perfect) if directed else []
         attempts = await asyncio.gather(
             *(
-                self._attempt(plan, child, [*group, *right[k :: len(usable)]], known)
+                self._attempt(plan, child, [*group, *right[k :: len(usable)]], known, repeated)
                 for k, (group, child) in enumerate(usable)
             )
         )
-        return await self._race(plan, ran, attempts)
+        return Step(
+            parents=(parent,),
+            reason="no child passed its gate",
+            ran=ran,
+            plan=plan,
+            attempts=attempts,
+        )
 
     async def merge(self, plan: MergePlan) -> Step:
         """Join two members, and race what comes of it against the better one."""
@@ -230,27 +257,32 @@ class Proposer:
             placeholders=placeholders_in(text, columns),
         )
 
+    async def _control(
+        self, plan: ReflectionPlan, shown: Sequence[str], known: Mapping[str, ItemResult]
+    ) -> dict[str, ItemResult]:
+        """Run the parent's failures once more, if its luck on them is unknown."""
+        failures = [item for item in shown if is_failure(known[item], self._perfect)]
+        if not plan.with_control or not failures:
+            return {}
+        again = await self._session.evaluate(
+            plan.parent.candidate, failures, split="train", repeat=1
+        )
+        return {result.item_id: result for result in again.results}
+
     async def _attempt(
         self,
         plan: ReflectionPlan,
         child: Candidate,
         gate: Sequence[str],
         known: Mapping[str, ItemResult],
+        repeated: Mapping[str, ItemResult],
     ) -> Attempt:
-        """Run a child on the items of its gate, and the parent once more if its luck is unknown."""
+        """Run a child on the items of its gate, against the parent's results there."""
         session, parent = self._session, plan.parent.candidate
-        before = {item: known[item] for item in gate}
-        repeats = (0, 0)
-        testing = session.evaluate(child, gate, split="train")
-        failures = [item for item in gate if is_failure(known[item], self._perfect)]
-        if plan.with_control and failures:
-            repeating = session.evaluate(parent, failures, split="train", repeat=1)
-            tested, again = await asyncio.gather(testing, repeating)
-            control = {result.item_id: result for result in again.results}
-            repeats = (len(control), sum(control[i].score != before[i].score for i in control))
-            before |= control
-        else:
-            tested = await testing
+        tested = await session.evaluate(child, gate, split="train")
+        control = [item for item in gate if item in repeated]
+        repeats = (len(control), sum(repeated[i].score != known[i].score for i in control))
+        before = {item: repeated.get(item, known[item]) for item in gate}
         old = replace(tested, candidate=parent, results=tuple(before.values())).score
         new = tested.score
         equal_is_enough = self._options.acceptance_criterion == "improvement_or_equal"
@@ -262,30 +294,54 @@ class Proposer:
             repeats=repeats,
         )
 
-    async def _race(
-        self, plan: ReflectionPlan, ran: Mapping[str, ItemResult], attempts: Sequence[Attempt]
-    ) -> Step:
-        """Race what the children that passed have in common, or the best of them."""
-        parent = plan.parent
-        passed = [attempt for attempt in attempts if attempt.passed]
-        if not passed:
-            reason = "no child passed its gate"
-            return Step(parents=(parent,), reason=reason, ran=ran, attempts=attempts)
-        ranked = sorted(passed, key=lambda attempt: -attempt.gain)
-        child, joined = self._joined(plan, [attempt.tested.candidate for attempt in ranked])
+    async def race(self, step: Step, newer: Member | None) -> Step:
+        """Race what the children that passed have in common, or the best of them.
+
+        Args:
+            step: A reflection with children that passed their gates.
+            newer: A descendant of the parent that was committed since it was planned: what the
+                children change is then applied to it.
+        """
+        assert step.plan is not None
+        parent, passed = step.plan.parent, step.passed
+        child, joined = self._joined(step.plan, [attempt.tested.candidate for attempt in passed])
+        parents: tuple[Member, ...] = (parent,)
+        if newer is not None:
+            moved = self._moved(parent, newer, child)
+            if isinstance(moved, Rejection):
+                reason = f"on top of {newer.candidate.id[:8]}: {moved.guard}: {moved.reason}"
+                return replace(step, reason=reason)
+            if moved is not None:
+                child, joined, parents = moved, joined + 1, (parent, newer)
         race = await self._session.race(
-            child, against=parent.evaluation, block_size=self._block_size
+            child, against=parents[-1].evaluation, block_size=self._block_size
         )
-        reason = ranked[0].reason if joined == 1 else f"joins {joined} that passed their gates"
-        return Step(
-            parents=(parent,),
+        reason = passed[0].reason if joined == 1 else f"joins {joined} that passed their gates"
+        return replace(
+            step,
+            parents=parents,
             reason=f"lost the race after {race.blocks} blocks" if race.dropped else reason,
-            ran=ran,
-            attempts=attempts,
             child=race.evaluation,
             complete=not race.dropped,
             operator="reflection" if joined == 1 else "merge",
         )
+
+    def _moved(
+        self, parent: Member, newer: Member, child: Candidate
+    ) -> Candidate | Rejection | None:
+        """Apply what a child changes to a newer member; ``None`` where their changes touch."""
+        roles, tools = self._session.settings.roles, self._session.settings.tools
+        base, texts, further = (
+            each.components(roles, tools=tools)
+            for each in (parent.candidate, newer.candidate, child)
+        )
+        tries = {name: merge_texts(base[name], texts[name], further[name]) for name in base}
+        merged = {name: text for name, text in tries.items() if text is not None}
+        if len(merged) < len(base):
+            return None
+        note = f"what {child.id[:8]} changes, on top of {newer.candidate.id[:8]}"
+        parents = [newer.candidate, child]
+        return self._session.propose(parents, merged, operator="merge", note=note)
 
     def _joined(self, plan: ReflectionPlan, children: Sequence[Candidate]) -> tuple[Candidate, int]:
         """Join siblings, best first, as far as their changes do not touch; say how many."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING
 
-from opik_optimizer.algorithms.gepa.merge import MergePlan, plan_merge
+from opik_optimizer.algorithms.gepa.merge import MergePlan, ancestors_of, plan_merge
 from opik_optimizer.algorithms.gepa.minibatch import (
     GUARDED_SUCCESSES,
     LEAST_RATE,
@@ -14,6 +14,7 @@ from opik_optimizer.algorithms.gepa.minibatch import (
     begin_again,
     plan_epoch,
     plan_fresh_failures,
+    plan_rest,
 )
 from opik_optimizer.algorithms.gepa.pool import Member, choose_parent, front_counts
 from opik_optimizer.algorithms.gepa.proposal import Attempt, Proposer, ReflectionPlan, Step
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 _ATTEMPTS_SHOWN = 3
 _NOISE_CHECKS = 6
 _GENERATIONS = 8
+_IN_FLIGHT = 2
+"""Two lose nothing: each shows other failures, and the second builds on what the first found."""
 
 
 class GepaSearch:
@@ -54,6 +57,7 @@ class GepaSearch:
         self._merges_due = self._merges = 0
         self._merged: set[tuple[int, int]] = set()
         self._idle = 0
+        self._given: dict[int, Minibatch] = {}  # the last one under way, by number of the parent
         self._add(session.baseline, ())
 
     async def run(self) -> None:
@@ -63,15 +67,20 @@ class GepaSearch:
             session.stop("completed")
             return
         validation, shown = len(session.validation_ids), self._size * self._siblings
-        # The parent on a chunk, those shown twice more, the guarded successes, and the race.
-        train = int(shown / LEAST_RATE) + 2 * shown + self._guarded
+        # The parent on a chunk, those shown twice more, the guarded successes, and the race. What
+        # races is a new candidate, but for the single child of a proposal with none beside it.
+        chunk = min(int(shown / LEAST_RATE), len(session.train_ids))
+        train = chunk + 2 * shown + self._guarded
         await session.pipeline(
             self.issue,
             self.commit,
+            finish=self.finish,
+            in_flight=_IN_FLIGHT if self._siblings > 1 else 1,
             lease=LeaseSize(
                 metric_calls=train + validation,
                 least_metric_calls=2 * self._size + self._guarded + validation,
-                trials=self._siblings + (self._siblings > 1),
+                trials=self._siblings + 1,
+                least_trials=self._siblings + (self._siblings > 1),
             ),
         )
 
@@ -100,10 +109,14 @@ class GepaSearch:
         parent, batch = self._plan(index, Room(calls=calls, runs=1 + with_control))
         if batch is None:
             return None
+        most_shown = min(batch.size, len(batch.known) + len(batch.chunk))
+        rest = self._guarded + len(self._session.validation_ids)
+        lease.shrink(len(batch.chunk) + (1 + with_control) * most_shown + rest)
         tried = self._tried.get(parent.index, [])
         return self._proposer.reflect(
             ReflectionPlan(
                 index=index,
+                pool=len(self._members),
                 parent=parent,
                 batch=batch,
                 size=self._size,
@@ -114,6 +127,18 @@ class GepaSearch:
             )
         )
 
+    async def finish(self, _: int, step: Step) -> Step:
+        """Race what passed its gate, on top of what was committed in the meantime."""
+        plan = step.plan
+        if plan is None or not step.passed:
+            return step
+        newer = [
+            member
+            for member in self._members[plan.pool :]
+            if plan.parent.index in ancestors_of(member, self._members)
+        ]
+        return await self._proposer.race(step, max(newer, key=lambda m: m.score, default=None))
+
     def commit(self, _: int, outcome: Step | Failure) -> None:
         """Take in what came of a proposal."""
         session = self._session
@@ -123,6 +148,7 @@ class GepaSearch:
             return
         parent = outcome.parents[0]
         parent.trained.update(outcome.ran)
+        self._given.pop(parent.index, None)
         for attempt in outcome.attempts:
             self._take(parent, attempt, outcome.child)
         is_better = False
@@ -182,7 +208,11 @@ class GepaSearch:
                 return parent, plan_epoch(parent, size=size, rng=rng, room=room)
             batch = plan_fresh_failures(parent, size=size, perfect=perfect, rng=rng, room=room)
             if batch is not None:
+                self._given[parent.index] = batch
                 return parent, batch
+            if (left := self._given.get(parent.index)) and (rest := plan_rest(left)):
+                self._given[parent.index] = rest
+                return parent, rest
             able.remove(parent)
         parent = max(self._members, key=lambda member: (member.score, -member.index))
         begin_again(parent, rng)

@@ -40,7 +40,8 @@ class HierarchicalReflectiveOptimizer(BaseOptimizer):
     Args:
         model: Reflection model: a name, a ``Model``, or ``None`` for the default of the settings.
         batch_size: Failures per analysis.
-        analysed_items: Train items a round runs; ``n_samples_minibatch`` of a run goes before it.
+        analysed_items: Train items a round runs, 48, at most a quarter of the metric calls that are
+            left at the start; ``n_samples_minibatch`` of a run goes before it.
         modes_per_round: Failure modes that are worked on, those with most items first.
         max_retries: Further attempts for a mode whose edit did not help.
         mode_items: Items of a mode that an edit is checked on.

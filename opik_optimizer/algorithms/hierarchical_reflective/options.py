@@ -12,7 +12,7 @@ class HierarchicalOptions:
     """The algorithm's own parameters; see ``HierarchicalReflectiveOptimizer``."""
 
     batch_size: int = 8
-    analysed_items: int = 24
+    analysed_items: int = 48
     modes_per_round: int = 5
     max_retries: int = 1
     mode_items: int = 6

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 
 from opik_optimizer.algorithms.hierarchical_reflective.modes import FailureMode, find_modes
 from opik_optimizer.budget import Lease, LeaseSize
+from opik_optimizer.errors import ReflectionError
 from opik_optimizer.guards import Rejection
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from opik_optimizer.session import Session
     from opik_optimizer.templates import TemplateLibrary
 
+_LEAST_ANALYSED = 8
 _ATTEMPTS_SHOWN = 4
 
 
@@ -75,7 +77,9 @@ class HierarchicalSearch:
         self._failed_edits: dict[str, list[str]] = {}
         self._idle = 0
         wanted = session.settings.n_samples_minibatch or options.analysed_items
-        self._size = min(wanted, len(session.train_ids))
+        left = session.remaining.metric_calls
+        most = len(session.train_ids) if left is None else max(_LEAST_ANALYSED, left // 4)
+        self._size = min(wanted, most, len(session.train_ids))
         settings = session.settings
         self._names = list(session.seed_candidate.components(settings.roles, tools=settings.tools))
 
@@ -228,20 +232,28 @@ class HierarchicalSearch:
         tried: Sequence[str],
         repeat: int,
     ) -> Candidate | Rejection:
+        """Rewrite all parts of a prompt for one mode; a part without a usable reply stays."""
         session = self._session
         texts = current.components()
-        name = self._names[repeat // 1000 % len(self._names)]
-        messages = self._templates.messages(
-            "improve",
-            component=name,
-            text=texts[name],
-            others="\n\n".join(text for other, text in texts.items() if other != name),
-            task=session.task_context,
-            mode=mode.model_dump(),
-            records=list(shown),
-            attempts=list(tried)[-_ATTEMPTS_SHOWN:],
-        )
-        reply = await session.ask(messages, MendedText, purpose="improve", repeat=repeat)
-        return session.propose(
-            current, {name: reply.prompt.strip()}, operator="targeted_edit", note=mode.name
-        )
+        questions = [
+            self._templates.messages(
+                "improve",
+                component=name,
+                text=texts[name],
+                others="\n\n".join(text for other, text in texts.items() if other != name),
+                task=session.task_context,
+                mode=mode.model_dump(),
+                records=list(shown),
+                attempts=list(tried)[-_ATTEMPTS_SHOWN:],
+            )
+            for name in self._names
+        ]
+        replies = await session.ask_all(questions, MendedText, purpose="improve", repeat=repeat)
+        changes = {
+            name: reply.prompt.strip()
+            for name, reply in zip(self._names, replies, strict=True)
+            if not isinstance(reply, ReflectionError)
+        }
+        if not changes:
+            raise next(reply for reply in replies if isinstance(reply, ReflectionError))
+        return session.propose(current, changes, operator="targeted_edit", note=mode.name)

@@ -31,7 +31,9 @@ Phase = Literal["global", "local"]
 OPERATOR = "parameters"
 MEASURES: Sequence[Measure] = ("cost_usd", "seconds", "tokens")
 _DRAWS = 20
-_LEAST_LOCAL = 2
+_LEAST_LOCAL, _LEAST_GLOBAL = 2, 8
+_LEAST_SPREAD, _MOST_SPREAD = 3, 10
+"""Points that cover the space evenly, before the model of it says where to look."""
 
 DEFAULT_SPACE: Mapping[str, Mapping[str, object]] = {
     "temperature": {"type": "float", "min": 0.0, "max": 1.0},
@@ -117,11 +119,11 @@ class ParameterSearch:
         self._points[seed.id] = _Point(values=current, evaluation=session.baseline)
         session.details |= {"parameter_space": space.describe()}
         session.details_of.setdefault(seed.id, {}).update(_details(seed, current))
-        await self._phase("global", space, trials - local, enqueued=current)
+        await self._phase("global", space, trials - local, enqueued=current, is_last=not local)
         if local and session.stop_reason is None:
             best = self._points[session.best.candidate.id].values
             narrow = space.narrow_around(best, self.options.local_search_scale)
-            await self._phase("local", narrow, None, enqueued=best)
+            await self._phase("local", narrow, local, enqueued=best, is_last=True)
         session.details |= {
             "search_stages": self._stages,
             "parameter_importance": importance_of(
@@ -132,40 +134,47 @@ class ParameterSearch:
             session.details["front"] = self._front()
 
     def _local_trials(self, space: ParameterSearchSpace, trials: int) -> int:
-        """Return how many trials go to the surroundings of the best; without numbers, none."""
+        """Return how many trials go to the surroundings of the best; if there are few, none."""
         wanted = round(self.options.local_search_ratio * trials)
         has_numbers = any(spec.is_number for spec in space.specs)
-        return wanted if has_numbers and wanted >= _LEAST_LOCAL else 0
+        has_room = wanted >= _LEAST_LOCAL and trials - wanted >= _LEAST_GLOBAL
+        return wanted if has_numbers and has_room else 0
 
     async def _phase(
         self,
         name: Phase,
         space: ParameterSearchSpace,
-        trials: int | None,
+        trials: int,
         *,
         enqueued: Mapping[str, object],
+        is_last: bool,
     ) -> None:
         """Search a space, its known point first.
 
         Args:
             name: Name of the phase.
             space: The space.
-            trials: How many; until the budget is spent if absent.
+            trials: How many there will be.
             enqueued: Values to begin with, as far as they are known.
+            is_last: Go on until the budget is spent: races that end early leave some over.
         """
         session = self.session
         study = SeededStudy(
             seed=session.rng("study", name).randrange(2**32),
-            trials=trials or 2 * _LEAST_LOCAL,
+            trials=trials,
             minimised=len(self.options.minimize),
             is_multivariate=not any(spec.when for spec in space.specs),
         )
         study.enqueue(space.labels(enqueued))
+        if name == "global":
+            count = max(_LEAST_SPREAD, min(_MOST_SPREAD, trials // 2))
+            for point in space.spread(count, session.rng("spread")):
+                study.enqueue(space.labels(point))
         counts = {"trials": 0}
 
         def issue(index: int, lease: Lease) -> Coroutine[object, object, _Outcome] | None:
             _ = lease  # it pays for what the coroutine does
-            if trials is not None and index >= trials:
+            if index >= trials and not is_last:
                 return None
             return self._next(index, name, space, study)
 
