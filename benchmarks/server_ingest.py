@@ -7,8 +7,10 @@ on the server), then as ready-made batches of Opik's own routes:
     python benchmarks/server_ingest.py --out benchmarks/results/server_ingest.json
     python benchmarks/server_ingest.py --sdk-python OTHER_VENV/bin/python   # also the real SDK
 
-Targets on two idle cores: 30 000 events/s with our client; no slower at 400 000 events than at
-40 000; a trace readable within 50 ms of its acknowledgement.
+Targets on two idle cores: 30 000 events/s with our client, ten times what Opik's makers publish for
+their local stack; no slower at 400 000 events than at 40 000, within 10 %; a trace readable within
+50 ms of its acknowledgement, while others are written, too; Opik's SDK limited by itself alone.
+``targets`` in the result says for each what was found.
 
 Client and server are two processes. Where other programs compete for the cores, wall-clock time
 says little, so the CPU time of either side is given too: ``possible_events_per_second`` is what two
@@ -29,6 +31,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from queue import Queue
 
@@ -44,7 +47,14 @@ from opik_eval.storage.wire import record_to_wire
 _WRITE_RECORDS = 500
 _RAW_RECORDS = 1000
 _RAW_THREADS = 4
-_READS = 50
+_READS = 200
+_BUSY_TRACES = 20_000
+_LONG_TRACES = 50_000
+_SHORT_TRIES = 3
+"""Runs of less traces are done so often; the median counts."""
+_TARGET_EVENTS_PER_SECOND = 30_000
+_TARGET_MILLISECONDS = 50
+_TARGET_RATIO = 0.9
 _TEXT = "What is the capital of France, and why is it not on the coast? "
 _SDK = """
 import json, sys, time
@@ -190,26 +200,60 @@ def raw_batches(server: Server, traces: int) -> dict[str, float]:
     return figures(len(made), wall, time.process_time() - cpu, server.cpu_seconds() - before)
 
 
-def readable_after(server: Server) -> dict[str, float]:
-    """Return how long after the acknowledgement of a trace a reader has it, in milliseconds."""
-    connection = Connection(f"{server.url}/api")
-    taken = []
-    for _ in range(_READS):
-        trace = next(iter(records(1)))
-        body = {"traces": [record_to_wire(trace)]}
-        connection.ask("POST", "v1/private/traces/batch", json=body)
-        begin = time.perf_counter()
-        while connection.exchange("GET", f"v1/private/traces/{trace.id}").status != 200:
-            pass
-        taken.append((time.perf_counter() - begin) * 1000)
+def milliseconds_until_readable(connection: Connection) -> float:
+    """Write a trace and return how long after its acknowledgement a reader has it."""
+    trace = next(iter(records(1)))
+    body = {"traces": [record_to_wire(trace)]}
+    connection.ask("POST", "v1/private/traces/batch", json=body)
+    begin = time.perf_counter()
+    while connection.exchange("GET", f"v1/private/traces/{trace.id}").status != 200:
+        pass
+    return (time.perf_counter() - begin) * 1000
+
+
+def spread(taken: list[float]) -> dict[str, float]:
+    """Return how some milliseconds are spread."""
     taken.sort()
-    return {"median": round(taken[_READS // 2], 1), "greatest": round(taken[-1], 1)}
+    places = {"median": len(taken) // 2, "percentile_99": len(taken) * 99 // 100, "greatest": -1}
+    found = {name: round(taken[place], 1) for name, place in places.items()}
+    return {**found, "reads": len(taken)}
 
 
-def with_sdk(server: Server, python: str, traces: int) -> dict[str, float]:
-    """Send traces with Opik's SDK, installed elsewhere."""
-    before = server.cpu_seconds()
-    settings = {"OPIK_URL_OVERRIDE": f"{server.url}/api/", "OPIK_SENTRY_ENABLE": "false"}
+def readable_after(server: Server) -> dict[str, float]:
+    """Return the milliseconds until traces can be read while nothing else happens."""
+    connection = Connection(f"{server.url}/api")
+    return spread([milliseconds_until_readable(connection) for _ in range(_READS)])
+
+
+def readable_while_busy(server: Server, folder: Path) -> dict[str, float]:
+    """Return the same while another process sends traces as fast as it can."""
+    connection = Connection(f"{server.url}/api")
+    command = [sys.executable, __file__, "--send", server.url, str(folder / "outbox-busy.db")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as sender:
+        assert sender.stdout is not None
+        sender.stdout.readline()
+        taken = []
+        while sender.poll() is None:
+            taken.append(milliseconds_until_readable(connection))
+    assert sender.returncode == 0
+    return spread(taken)
+
+
+def send(url: str, outbox: str) -> None:
+    """Send traces to a server, for ``readable_while_busy``; a line tells that it begins."""
+    storage = HttpStorage(Connection(f"{url}/api"), Path(outbox))
+    made = list(records(_BUSY_TRACES))
+    print(len(made), flush=True)
+    for start in range(0, len(made), _WRITE_RECORDS):
+        storage.write(made[start : start + _WRITE_RECORDS])
+    report = storage.flush()
+    assert (report.pending, report.rejected) == (0, ()), report
+    storage.close()
+
+
+def run_sdk(url: str, python: str, traces: int) -> tuple[float, float]:
+    """Send traces with Opik's SDK, installed elsewhere; return its wall and CPU seconds."""
+    settings = {"OPIK_URL_OVERRIDE": f"{url}/api/", "OPIK_SENTRY_ENABLE": "false"}
     found = subprocess.run(
         [python, "-c", _SDK, str(traces)],
         check=True,
@@ -219,8 +263,90 @@ def with_sdk(server: Server, python: str, traces: int) -> dict[str, float]:
         env={**os.environ, **settings},
     )
     wall, cpu = json.loads(found.stdout.splitlines()[-1])
-    # A trace, its root span, and three spans below that.
-    return figures(traces * 5, wall, cpu, server.cpu_seconds() - before)
+    return wall, cpu
+
+
+def with_sdk(server: Server, python: str, traces: int) -> dict[str, float]:
+    """Return the figures of Opik's SDK, and how they compare to a server that does nothing."""
+    before = server.cpu_seconds()
+    wall, cpu = run_sdk(server.url, python, traces)
+    server_cpu = server.cpu_seconds() - before
+    with acknowledging() as url:
+        wall_without, _ = run_sdk(url, python, traces)
+    return {
+        # A trace, its root span, and three spans below that.
+        **figures(traces * 5, wall, cpu, server_cpu),
+        "sdk_cpu_share_of_wall": round(cpu / wall, 3),
+        "server_cpu_share_of_wall": round(server_cpu / wall, 3),
+        "wall_seconds_where_a_server_only_acknowledges": round(wall_without, 2),
+        "slower_than_that_by_percent": round((wall / wall_without - 1) * 100, 1),
+    }
+
+
+class _Acknowledge(BaseHTTPRequestHandler):
+    """Reads requests and answers that all is well."""
+
+    protocol_version = "HTTP/1.1"
+
+    def answer(self) -> None:
+        """Answer a request."""
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        body = b'{"healthy": true}' if self.command == "GET" else b""
+        self.send_response(200 if body else 204)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_GET = do_POST = do_PUT = do_PATCH = answer
+
+    def log_message(self, *_: object) -> None:
+        """Log nothing."""
+
+
+def acknowledge() -> None:
+    """Run a server that does nothing but acknowledge; the first line says its port."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Acknowledge)
+    print(server.server_port, flush=True)
+    server.serve_forever()
+
+
+@contextmanager
+def acknowledging() -> Iterator[str]:
+    """Run such a server in a process of its own; yield its URL."""
+    command = [sys.executable, __file__, "--acknowledge"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield f"http://127.0.0.1:{int(process.stdout.readline())}"
+        process.terminate()
+
+
+def targets(runs: list[dict[str, float]], waits: list[dict[str, float]]) -> dict[str, object]:
+    """Return what was found for each target.
+
+    Args:
+        runs: The runs with our client, the smallest first.
+        waits: Milliseconds until traces could be read.
+    """
+    speeds = [run["events_per_second"] for run in runs]
+    ratio = round(speeds[-1] / speeds[0], 3)
+    slowest = max(wait["greatest"] for wait in waits)
+    return {
+        "events_per_second": {
+            "target": _TARGET_EVENTS_PER_SECOND,
+            "found": min(speeds),
+            "is_met": min(speeds) >= _TARGET_EVENTS_PER_SECOND,
+        },
+        "speed_of_largest_run_over_smallest": {
+            "target": _TARGET_RATIO,
+            "found": ratio,
+            "is_met": ratio >= _TARGET_RATIO,
+        },
+        "greatest_milliseconds_until_readable": {
+            "target": _TARGET_MILLISECONDS,
+            "found": slowest,
+            "is_met": slowest <= _TARGET_MILLISECONDS,
+        },
+    }
 
 
 def main() -> None:
@@ -232,18 +358,36 @@ def main() -> None:
     parser.add_argument("--sdk-python", help="Python of an environment with the opik SDK")
     parser.add_argument("--sdk-traces", type=int, default=2_000, help="traces sent with the SDK")
     parser.add_argument("--out", type=Path, help="write the figures to this JSON file, too")
+    parser.add_argument("--send", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--acknowledge", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.acknowledge:
+        acknowledge()
+    if options.send:
+        send(*options.send)
+        return
+    runs, waits = list[dict[str, float]](), list[dict[str, float]]()
     result: dict[str, object] = {"benchmark": "server_ingest", **description("opik-eval")}
     for traces in options.traces:
-        with tempfile.TemporaryDirectory() as name, running(Path(name)) as server:
-            result["start_seconds"] = round(server.start_seconds, 2)
-            result[f"our_client_{traces}_traces"] = with_our_client(server, Path(name), traces)
-            result["milliseconds_until_readable"] = readable_after(server)
+        tries = list[dict[str, float]]()
+        for _ in range(_SHORT_TRIES if traces < _LONG_TRACES else 1):
+            with tempfile.TemporaryDirectory() as name, running(Path(name)) as server:
+                result["start_seconds"] = round(server.start_seconds, 2)
+                tries.append(with_our_client(server, Path(name), traces))
+                waits += [readable_after(server), readable_while_busy(server, Path(name))]
+        tries.sort(key=lambda run: run["events_per_second"])
+        runs.append(tries[len(tries) // 2])
+        result[f"our_client_{traces}_traces"] = runs[-1]
+        result[f"milliseconds_until_readable_after_{traces}_traces"] = {
+            "idle": waits[-2],
+            "while_others_write": waits[-1],
+        }
     with tempfile.TemporaryDirectory() as name, running(Path(name)) as server:
         result[f"raw_batches_{options.traces[0]}_traces"] = raw_batches(server, options.traces[0])
     if options.sdk_python:
         with tempfile.TemporaryDirectory() as name, running(Path(name)) as server:
             result["opik_sdk"] = with_sdk(server, options.sdk_python, options.sdk_traces)
+    result["targets"] = targets(runs, waits)
     print(json.dumps(result, indent=2))
     save(options.out, result)
 

@@ -26,6 +26,7 @@ T = TypeVar("T")
 
 DEFAULT_PROJECT = "Default Project"
 _SECTION = "opik"
+_SECRETS = ("api_key", "s3_access_key", "s3_secret_key", "s3_session_token")
 _SECRETS_OF_URL = re.compile(r"(?<=://)[^/@]*@|\?.*")
 
 
@@ -52,6 +53,14 @@ class Settings:
             ``.gguf``.
         data_dir: Folder with optional benchmark data.
         environment: Name of the deployment, stored on traces.
+        s3_bucket: Bucket for the bytes of attachments, ``NAME`` or ``NAME/PREFIX``; with the store
+            if absent.
+        s3_endpoint_url: Root of an S3-compatible service; AWS itself if absent.
+        s3_region: Region of the bucket.
+        s3_access_key: Id of the key for the bucket. Where keys are absent, the AWS libraries look
+            for others, such as the role of the machine.
+        s3_secret_key: The key; never logged, never stored.
+        s3_session_token: Of temporary credentials; never logged, never stored.
         config_path: The configuration file, there or not.
     """
 
@@ -65,6 +74,12 @@ class Settings:
     local_model_path: str | None = _setting("OPIK_EVAL_LOCAL_MODEL_PATH", None)
     data_dir: str | None = _setting("OPIK_EVAL_DATA_DIR", None)
     environment: str | None = _setting("OPIK_ENVIRONMENT", None)
+    s3_bucket: str | None = _setting("OPIK_EVAL_S3_BUCKET", None)
+    s3_endpoint_url: str | None = _setting("AWS_ENDPOINT_URL_S3", None)
+    s3_region: str | None = _setting("AWS_REGION", None)
+    s3_access_key: str | None = _setting("AWS_ACCESS_KEY_ID", None)
+    s3_secret_key: str | None = _setting("AWS_SECRET_ACCESS_KEY", None)
+    s3_session_token: str | None = _setting("AWS_SESSION_TOKEN", None)
     config_path: Path = Path("~/.opik.config")
 
     def __repr__(self) -> str:
@@ -73,7 +88,7 @@ class Settings:
 
     def _shown(self, name: str) -> str:
         value = getattr(self, name)
-        if name == "api_key" and value is not None:
+        if name in _SECRETS and value is not None:
             return "'…'"
         return repr(_SECRETS_OF_URL.sub("", value) if _is_url(value) else value)
 

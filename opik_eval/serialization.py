@@ -51,6 +51,8 @@ _TEXT = frozenset({str})
 _NULL = b"null"
 _LONG_NUMBER = b"0" * 19
 _DIGITS_TO_ZEROS = bytes.maketrans(b"123456789", b"000000000")
+_BETWEEN = "\x1f"
+_BETWEEN_TEXT = ',"\\u001f",'
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 _MAX_DEPTH = 254  # orjson's own limit: what it takes is kept
 _MAX_INTEGER = 10**640  # CPython never lets its limit on digits be set lower
@@ -102,6 +104,29 @@ def dumps(value: object, *, sort_keys: bool = True) -> bytes:
     if _NULL not in text or _is_finite(value):
         return text
     return _dumps_carefully(value, sort_keys=sort_keys)
+
+
+def dumps_each(values: Sequence[object]) -> list[str]:
+    """Return the JSON of each value, keys in their order, at half the cost of one by one.
+
+    Example:
+        >>> dumps_each([{"b": 1, "a": 2}, "text"])
+        ['{"b":1,"a":2}', '"text"']
+    """
+    between: list[object] = [_BETWEEN] * (2 * len(values) - 1)
+    between[::2] = values
+    try:
+        text = orjson.dumps(between, default=_convert, option=_PASSTHROUGH).decode()
+        found = text[1:-1].split(_BETWEEN_TEXT)
+    except (orjson.JSONEncodeError, RecursionError):
+        found = []
+    # A value that holds what stands between them gives more parts. NaN has become null.
+    if len(found) != len(values):
+        return [dumps(value, sort_keys=False).decode() for value in values]
+    return [
+        text if "null" not in text else dumps(value, sort_keys=False).decode()
+        for text, value in zip(found, values, strict=True)
+    ]
 
 
 def loads(text: bytes | str) -> object:

@@ -20,6 +20,7 @@ from opik_eval.serialization import loads
 from opik_eval.server.context import charge
 from opik_eval.server.failures import FrameworkError, RefusedError, validation_messages
 from opik_eval.server.settings import ServerSettings
+from opik_eval.storage.wire_groups import count_records
 
 M = TypeVar("M", bound=BaseModel)
 _GZIP = 16 + zlib.MAX_WBITS
@@ -149,7 +150,8 @@ def too_large(limit: int) -> FrameworkError:
 
 def _events_in(payload: dict[str, object]) -> int:
     """Return the number of records that a payload brings: the length of its longest list."""
-    return max((len(part) for part in payload.values() if isinstance(part, list)), default=0) or 1
+    parts = [part for part in payload.values() if isinstance(part, list)]
+    return max(map(count_records, parts), default=0) or 1
 
 
 def _inflate(content: bytes, bits: int, limit: int) -> bytes:

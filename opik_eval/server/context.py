@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -14,6 +14,7 @@ from opik_eval.server.failures import FrameworkError
 from opik_eval.server.limits import RateLimits
 from opik_eval.server.roles import Role, needed_role, only_reads, reaches
 from opik_eval.server.visits import Visit, visit_of
+from opik_eval.storage.attachment_files import UploadStore
 from opik_eval.storage.base import DocumentStore, Storage
 from opik_eval.storage.pages import PageStore
 from opik_eval.storage.payload_store import PayloadStore
@@ -30,8 +31,10 @@ class RequestContext:
         pages: The same records, a page at a time.
         payloads: The same records, written as they come from the wire.
         documents: What only the server keeps, such as comments and queues.
+        files: Attachments whose bytes do not come through the server.
         role: What the user may do.
-        lock: Held while something is read, changed and written back.
+        lock: Held while something is read, changed and written back, by one request of all servers
+            on the store.
         user: Name of the user, for audit fields.
         key: Prefix of the key that the request came with; ``""`` = none was asked for.
     """
@@ -41,8 +44,9 @@ class RequestContext:
     pages: PageStore
     payloads: PayloadStore
     documents: DocumentStore
+    files: UploadStore
     role: Role
-    lock: threading.RLock
+    lock: AbstractContextManager[object]
     user: str = "admin"
     key: str = ""
 
@@ -60,7 +64,6 @@ class Tenants:
 
     def __init__(self, workspaces: Workspaces) -> None:
         self._workspaces = workspaces
-        self._locks: dict[str, threading.RLock] = {}
 
     def context(
         self, workspace: str, *, role: Role, user: str = "admin", key: str = ""
@@ -74,8 +77,8 @@ class Tenants:
             store = self._workspaces.storage(workspace)
         except (ConfigError, NotFoundError):
             raise FrameworkError(404, "Workspace not found", workspace) from None
-        lock = self._locks.setdefault(workspace, threading.RLock())
-        return RequestContext(workspace, store, store, store, store, role, lock, user, key)
+        parts = (store, store, store, store, store)
+        return RequestContext(workspace, *parts, role, store.exclusive, user, key)
 
 
 class OpenAccess:

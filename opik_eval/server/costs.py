@@ -7,6 +7,7 @@ the cost absent, never 0, and readers of the span are told.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from functools import lru_cache
 
 from opik_eval.models.base import Usage
@@ -62,11 +63,18 @@ def is_unpriced(span: Span) -> bool:
 
 def estimated_cost(span: Span) -> float | None:
     """Return what the tokens of a span cost by the price list, in US dollars."""
-    if not span.model or not span.usage:
+    return cost_of_tokens(span.provider, span.model, span.usage)
+
+
+def cost_of_tokens(
+    provider: str | None, model: str | None, usage: Mapping[str, int] | None
+) -> float | None:
+    """Return what tokens of a model cost by the price list, in US dollars; ``None`` = unknown."""
+    if not model or not usage:
         return None
-    name = model_name(span.provider, span.model)
-    cost = cost_usd(name, _usage(span.usage))
-    if cost is None and span.usage.get("prompt_tokens") is not None:
+    name = model_name(provider, model)
+    cost = cost_usd(name, _usage(usage))
+    if cost is None and usage.get("prompt_tokens") is not None:
         _warn_once(name)
     return cost
 
@@ -85,7 +93,7 @@ def model_name(provider: str | None, model: str) -> str:
     return model if model.startswith(f"{owner}/") else f"{owner}/{model}"
 
 
-def _usage(usage: dict[str, int]) -> Usage:
+def _usage(usage: Mapping[str, int]) -> Usage:
     def first(names: tuple[str, ...]) -> int | None:
         return next((usage[name] for name in names if name in usage), None)
 

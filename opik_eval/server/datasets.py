@@ -26,10 +26,10 @@ def dataset_by_id(context: RequestContext, dataset_id: str) -> Dataset:
     Raises:
         RefusedError: There is none (404).
     """
-    for dataset in context.storage.list_datasets():
-        if dataset.id == dataset_id:
-            return dataset
-    raise not_found("Dataset", dataset_id)
+    found = context.pages.find_by_id(Dataset, dataset_id)
+    if found is None:
+        raise not_found("Dataset", dataset_id)
+    return found
 
 
 def dataset_named(

@@ -14,6 +14,8 @@ from opik_eval.server.failures import FrameworkError, RefusedError
 Payload = Mapping[str, object]
 MAX_ELEMENTS = 1000
 _UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+_UUID7S = re.compile(rf"(?:{_UUID7.pattern}\n)*")
+_LENGTH = 36
 
 
 def objects(payload: Payload, name: str, *, most: int = MAX_ELEMENTS) -> Sequence[Payload]:
@@ -74,6 +76,18 @@ def required_text(payload: Payload, name: str) -> str:
     return value
 
 
+def number(payload: Payload, name: str, *, least: int, most: int) -> int:
+    """Return a whole number within bounds.
+
+    Raises:
+        RefusedError: It is missing, something else, too small or too large (422).
+    """
+    value = payload.get(name)
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise RefusedError(422, f"{name} must be a whole number from {least} to {most}")
+    return value
+
+
 def identifier(value: object, name: str = "id") -> str:
     """Return a UUIDv7 in its canonical spelling, a fresh one for ``None``.
 
@@ -101,6 +115,14 @@ def identifier(value: object, name: str = "id") -> str:
 def is_identifier(value: str) -> bool:
     """Return whether a text is a UUIDv7 in its canonical spelling."""
     return _UUID7.fullmatch(value) is not None
+
+
+def are_identifiers(values: Sequence[object]) -> bool:
+    """Return whether values are UUIDv7s in their canonical spelling, or ``None``."""
+    texts = [value for value in values if isinstance(value, str)]
+    if len(texts) + values.count(None) < len(values) or not {*map(len, texts)} <= {_LENGTH}:
+        return False
+    return _UUID7S.fullmatch("\n".join([*texts, ""])) is not None
 
 
 def required_identifier(payload: Payload, name: str) -> str:

@@ -36,10 +36,10 @@ def prompt_by_id(context: RequestContext, prompt_id: str) -> Prompt:
     Raises:
         RefusedError: There is none (404).
     """
-    for prompt in context.storage.list_prompts():
-        if prompt.id == prompt_id:
-            return prompt
-    raise not_found("Prompt", prompt_id)
+    found = context.pages.find_by_id(Prompt, prompt_id)
+    if found is None:
+        raise not_found("Prompt", prompt_id)
+    return found
 
 
 def version_by_id(context: RequestContext, version_id: str) -> tuple[Prompt, PromptVersion]:
@@ -48,10 +48,10 @@ def version_by_id(context: RequestContext, version_id: str) -> tuple[Prompt, Pro
     Raises:
         RefusedError: There is none (404).
     """
-    for prompt, version in prompt_versions(context):
-        if version.id == version_id:
-            return prompt, version
-    raise not_found("Prompt version", version_id)
+    found = context.pages.find_by_id(PromptVersion, version_id)
+    if found is None:
+        raise not_found("Prompt version", version_id)
+    return prompt_by_id(context, found.prompt_id), found
 
 
 def new_prompt(context: RequestContext, payload: Payload) -> Prompt:

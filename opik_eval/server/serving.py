@@ -9,7 +9,7 @@ from opik_eval.server.app import create_app
 from opik_eval.server.audit import AuditTrail
 from opik_eval.server.context import OpenAccess
 from opik_eval.server.retention import Housekeeping, Retention
-from opik_eval.server.running import Listener, make_server
+from opik_eval.server.running import Listener, make_server, tuned_interpreter
 from opik_eval.server.settings import MEBIBYTE, ServerSettings
 from opik_eval.storage.workspaces import Workspaces
 
@@ -44,4 +44,5 @@ def serve(
         housekeeping.start()
         identify = KeyAccess(workspaces) if with_keys else OpenAccess(workspaces)
         app = create_app(workspaces, settings, identify=identify, audit=audit)
+        stack.enter_context(tuned_interpreter())
         make_server(app).run(sockets=[listener.socket])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from typing import cast
 
 from opik_eval.config import DEFAULT_PROJECT
@@ -14,6 +15,7 @@ from opik_eval.server.payloads import Payload, identifier, required_identifier
 from opik_eval.server.projects import Projects
 from opik_eval.storage.wire import span_from_wire, trace_from_wire
 
+_PRICED = ("usage", "model", "provider")
 _CHANGES_OF_TAGS = ("tags_to_add", "tags_to_remove")
 
 
@@ -53,7 +55,7 @@ def new_span(payload: Payload) -> Span:
 def update_traces(context: RequestContext, ids: Iterable[str], update: Payload) -> None:
     """Write an update of traces, which need not be there yet."""
     given = _project_of(context, update)
-    with context.lock:
+    with context.lock if _changes_tags(update) else nullcontext():
         records: list[Trace] = []
         for trace_id in ids:
             given["id"] = trace_id
@@ -71,7 +73,7 @@ def update_spans(context: RequestContext, ids: Iterable[str], update: Payload) -
         RefusedError: Neither the update nor what is stored says the trace (422).
     """
     given = _project_of(context, update)
-    with context.lock:
+    with context.lock if _depends_on_stored(update) else nullcontext():
         records: list[Span] = []
         for span_id in ids:
             stored = None
@@ -87,6 +89,12 @@ def update_spans(context: RequestContext, ids: Iterable[str], update: Payload) -
                 given["tags"] = tags_after(update, None if stored is None else stored.tags)
             records.append(_repriced(context, span_from_wire(update, **given)))
         context.storage.write(records)
+
+
+def _depends_on_stored(update: Payload) -> bool:
+    """Return whether what an update of a span writes depends on what is stored of it."""
+    may_change_cost = any(update.get(name) is not None for name in _PRICED)
+    return update.get("trace_id") is None or _changes_tags(update) or may_change_cost
 
 
 def _repriced(context: RequestContext, update: Span) -> Span:

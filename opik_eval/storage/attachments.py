@@ -82,7 +82,7 @@ class BlobStore(Blobs):
             ConflictError: The content has another hash or size; nothing is stored.
             UnavailableError: The source cannot be read, or the folder cannot be written.
         """
-        chunks = _chunks_of(content) if isinstance(content, Path) else iter((content,))
+        chunks = chunks_of(content) if isinstance(content, Path) else iter((content,))
         self._write(chunks, expected=(sha256, size_bytes))
 
     def read(self, sha256: str) -> bytes:
@@ -218,7 +218,8 @@ def _copy(chunks: Iterator[bytes], file: BinaryIO) -> tuple[str, int]:
     return digest.hexdigest(), size
 
 
-def _chunks_of(path: Path) -> Iterator[bytes]:
+def chunks_of(path: Path) -> Iterator[bytes]:
+    """Yield the bytes of a file, a piece at a time."""
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK_BYTES):
             yield chunk

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from typing_extensions import override
 
+from opik_eval.storage.attachment_files import BlobFiles, FilesElsewhere
 from opik_eval.storage.attachments import BlobStore
 from opik_eval.storage.file_connections import Connections
 from opik_eval.storage.file_database import SqliteDatabase
@@ -30,6 +31,7 @@ class FileStorage(SqlStorage):
         payload_limit_bytes: JSON values longer than this go to ``PATH.blobs``.
         write_ahead: Use write-ahead logging where the file system can. Say ``False`` where several
             machines share the file over a network: SQLite then uses a rollback journal.
+        bucket: Where attachments go instead of ``PATH.blobs``.
 
     Raises:
         UnavailableError: The file cannot be opened or created, or is locked.
@@ -54,6 +56,7 @@ class FileStorage(SqlStorage):
         busy_timeout_seconds: float = 30.0,
         payload_limit_bytes: int = 65_536,
         write_ahead: bool = True,
+        bucket: FilesElsewhere | None = None,
     ) -> None:
         whole = path.absolute()
         blobs = BlobStore(whole.with_name(whole.name + ".blobs"))
@@ -61,8 +64,10 @@ class FileStorage(SqlStorage):
             whole, blobs, busy_timeout_seconds=busy_timeout_seconds, write_ahead=write_ahead
         )
         database = SqliteDatabase(self._connections)
+        beside = BlobFiles(blobs)
+        files = beside if bucket is None else bucket(beside)
         super().__init__(
-            SqlStore(database, blobs, Payloads(blobs, payload_limit_bytes)), f"file:{path}"
+            SqlStore(database, files, Payloads(blobs, payload_limit_bytes)), f"file:{path}"
         )
 
     @override

@@ -21,7 +21,7 @@ from opik_eval.storage.file_connections import Connections
 from opik_eval.storage.file_dialect import SqliteDialect, bindable, matching
 from opik_eval.storage.file_errors import closed, explained
 from opik_eval.storage.sql_dialect import (
-    ROWS_AT_ONCE,
+    MOST_ROWS,
     Database,
     Row,
     TableShape,
@@ -170,16 +170,19 @@ class SqliteTransaction(Transaction):
         """Insert the rows whose key is not there yet, and return their number.
 
         Many rows make one statement. While it runs, other threads have the interpreter; after every
-        single row they would have to be asked to give it back.
+        single row they would have to be asked to give it back. Numbers of rows are powers of two,
+        so that few statements are prepared.
         """
         most = self._connection.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER)
-        has_room = ROWS_AT_ONCE * len(table.columns) <= most  # since SQLite 3.32
-        whole, count = len(rows) - len(rows) % ROWS_AT_ONCE if has_room else 0, 0
-        for start in range(0, whole, ROWS_AT_ONCE):
-            values = [*chain.from_iterable(rows[start : start + ROWS_AT_ONCE])]
-            count += self._connection.execute(table.statements.insert_many_new, values).rowcount
-        rest = self._connection.executemany(table.statements.insert_new, rows[whole:])
-        return count + max(rest.rowcount, 0)
+        start, count, at_once = 0, 0, MOST_ROWS
+        while start < len(rows):
+            while at_once > min(len(rows) - start, max(1, most // len(table.columns))):
+                at_once //= 2
+            values = [*chain.from_iterable(rows[start : start + at_once])]
+            statement = table.statements.insert_new_rows(at_once)
+            count += self._connection.execute(statement, values).rowcount
+            start += at_once
+        return count
 
     @override
     def replace(self, table: TableShape, rows: Sequence[Row]) -> None:

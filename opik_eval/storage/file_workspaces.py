@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -11,9 +12,11 @@ from typing import cast
 from typing_extensions import override
 
 from opik_eval.errors import ConfigError, UnavailableError
+from opik_eval.storage.attachment_files import FilesElsewhere
 from opik_eval.storage.attachments import os_failure
 from opik_eval.storage.base import DocumentStore
 from opik_eval.storage.file import FileStorage
+from opik_eval.storage.opening import files_elsewhere
 from opik_eval.storage.workspace_base import (
     DEFAULT_WORKSPACE,
     Workspaces,
@@ -39,13 +42,17 @@ class FileWorkspaces(Workspaces):
 
     Args:
         path: The file of the default workspace; created if missing.
+        elsewhere: Says for a workspace where its attachments go if not beside its file.
 
     Raises:
         StorageError: It cannot be opened.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(
+        self, path: Path, elsewhere: Callable[[str], FilesElsewhere | None] = files_elsewhere
+    ) -> None:
         self._path = path
+        self._elsewhere = elsewhere
         self._folder = path.with_name(path.name + ".workspaces")
         self._lock = threading.RLock()
         self._is_closed = False
@@ -133,7 +140,8 @@ class FileWorkspaces(Workspaces):
     def _open(self, name: str) -> _Opened:
         if self._is_closed:
             raise UnavailableError(f"the workspaces of {self._path} are closed")
-        storage = FileStorage(self._path_of(name))
+        bucket = None if name == _CONTROL else self._elsewhere(name)
+        storage = FileStorage(self._path_of(name), bucket=bucket)
         self._opened[name] = _Opened(storage, self._inode(name) or 0)
         return self._opened[name]
 

@@ -32,12 +32,13 @@ ROOT = "v1/private/opik-eval"
 """Where our server's own routes begin."""
 
 PRODUCT = "opik-eval"
-WIRE_VERSION = 1
+_GROUPS_SINCE = 2
+"""Version of the interface that takes groups of records."""
 _NAMED = frozenset({"project", "dataset", "prompt"})
 
 
-def is_native(connection: Connection) -> bool:
-    """Ask a server, once, whether it is ours.
+def wire_version(connection: Connection) -> int:
+    """Ask a server, once, which version of our interface it has; 0 = it is not ours.
 
     Raises:
         Unreachable: There was no answer.
@@ -45,11 +46,18 @@ def is_native(connection: Connection) -> bool:
     """
     reply = retryable_raised(connection.exchange("GET", f"{ROOT}/info"))
     if reply.status in (404, 405):
-        return False
+        return 0
     if not reply.is_success:
         raise connection.refusal(reply, f"GET {ROOT}/info")
     content = reply.json()
-    return isinstance(content, dict) and content.get("product") == PRODUCT
+    if not isinstance(content, dict) or content.get("product") != PRODUCT:
+        return 0
+    return int(content.get("wire_version", 1))
+
+
+def is_native(connection: Connection) -> bool:
+    """Ask a server, once, whether it is ours; raises what ``wire_version`` does."""
+    return wire_version(connection) > 0
 
 
 class NativeDialect(Dialect):
@@ -57,10 +65,12 @@ class NativeDialect(Dialect):
 
     Args:
         connection: The server.
+        version: What ``wire_version`` returned.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, version: int = _GROUPS_SINCE) -> None:
         self._connection = connection
+        self._takes_groups = version >= _GROUPS_SINCE
 
     @override
     def deliver(self, batch: Sequence[Entry]) -> Reply:
@@ -73,7 +83,10 @@ class NativeDialect(Dialect):
                 params={"record": first.payload.decode()},
                 content_type="application/octet-stream",
             )
-        body = b'{"records":[%b]}' % b",".join(entry.payload for entry in batch)
+        payloads = (
+            entry.payload if self._takes_groups else entry.ungrouped().payload for entry in batch
+        )
+        body = b'{"records":[%b]}' % b",".join(payloads)
         return self._connection.exchange("PUT", f"{ROOT}/records", body=body)
 
     @override

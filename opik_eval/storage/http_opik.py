@@ -2,8 +2,9 @@
 
 What its routes cannot express is refused with a remedy rather than approximated in silence. Its
 experiment items keep the link to dataset item and trace only; input, output, scores and usage come
-back from the trace, while ``trial_id``, ``resume_key`` and timings stay behind. The bulk route for
-experiments is not used: it gives items ids of its own, so a repeated delivery would double them.
+back from the trace, while ``trial_id``, ``resume_key`` and timings stay behind. The bulk route is
+for experiments that are over (``http_opik_bulk``); one that runs writes items with ids of ours, so
+that a repeated delivery doubles nothing.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ from typing import Literal, TypeVar, cast
 
 from typing_extensions import override
 
-from opik_eval.errors import NotFoundError, StorageError
+from opik_eval.errors import NotFoundError, PayloadError, StorageError
 from opik_eval.ids import new_id
-from opik_eval.records import Dataset, DatasetItem, DatasetVersion, Prompt, Record
-from opik_eval.serialization import loads
+from opik_eval.records import Dataset, DatasetItem, DatasetVersion, Experiment, Prompt, Record
 from opik_eval.storage.base import Writable
+from opik_eval.storage.experiment_uploads import FinishedItem, UploadedItems
 from opik_eval.storage.http_connection import Connection, Reply
 from opik_eval.storage.http_dialect import Dialect
+from opik_eval.storage.http_opik_bulk import ExperimentUpload
 from opik_eval.storage.http_opik_reads import OpikReader
 from opik_eval.storage.http_opik_uploads import upload
 from opik_eval.storage.http_opik_writes import (
@@ -33,7 +35,7 @@ from opik_eval.storage.http_opik_writes import (
 )
 from opik_eval.storage.items import check_base, item_hash, plan_change
 from opik_eval.storage.outbox import Entry
-from opik_eval.storage.wire import Payload, record_from_wire
+from opik_eval.storage.wire import record_from_wire
 
 T = TypeVar("T")
 _PRIVATE = "v1/private"
@@ -56,11 +58,12 @@ class OpikDialect(Dialect):
     def deliver(self, batch: Sequence[Entry]) -> Reply:
         if batch[0].content is not None:
             return upload(self._connection, batch[0])
-        return self._writer.write(
-            record_from_wire(cast("Payload", loads(part.payload)))
-            for entry in batch
-            for part in entry.parts()
-        )
+        payloads = (payload for entry in batch for payload in entry.payloads())
+        try:
+            records = [record_from_wire(payload) for payload in payloads if payload is not None]
+        except PayloadError as error:  # a value that no server takes must not hold up the others
+            return Reply(422, str(error).encode())
+        return self._writer.write(records)
 
     @override
     def write_now(self, records: Sequence[Writable]) -> None:
@@ -138,6 +141,14 @@ class OpikDialect(Dialect):
             rows = [{"source": item.source, **payload(item)} for item in items]
             self._connection.ask("PUT", f"{_PRIVATE}/datasets/items", json={**about, "items": rows})
         return self._latest(dataset_id)
+
+    takes_experiments = True
+
+    def upload_experiment(
+        self, experiment: Experiment, items: Iterable[FinishedItem]
+    ) -> Iterator[UploadedItems]:
+        """Send finished items; see ``ExperimentUploads``."""
+        return ExperimentUpload(self._connection, self._reader, experiment).send(items)
 
     @override
     def read_attachment(self, attachment: str) -> bytes:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import cast
 
 from opik_eval.records import (
     Experiment,
@@ -12,6 +13,7 @@ from opik_eval.records import (
     PromptVersion,
     ScoreSummary,
 )
+from opik_eval.storage.experiment_uploads import ExperimentUploads, FinishedItem, UploadedItems
 from opik_eval.storage.http_state import HttpState
 
 
@@ -45,6 +47,17 @@ class HttpExperiments:
         """Yield the items of an experiment; see ``ExperimentStore``."""
         arguments = {"experiment_id": experiment_id}
         return self._state.select(ExperimentItem, arguments)
+
+    @property
+    def takes_experiments(self) -> bool:
+        """True on a real Opik server; ours takes all records of a write at once."""
+        return isinstance(self._state.dialect(), ExperimentUploads)
+
+    def upload_experiment(
+        self, experiment: Experiment, items: Iterable[FinishedItem]
+    ) -> Iterator[UploadedItems]:
+        """Send finished items; see ``ExperimentUploads``."""
+        return cast("ExperimentUploads", self._state.dialect()).upload_experiment(experiment, items)
 
     def delete_experiment_items(self, item_ids: Sequence[str]) -> None:
         """Delete items of experiments; see ``ExperimentStore``."""

@@ -27,7 +27,7 @@ from opik_eval.serialization import dumps
 from opik_eval.storage.base import FlushReport, Writable
 from opik_eval.storage.http_connection import Connection, Reply
 from opik_eval.storage.http_dialect import Dialect
-from opik_eval.storage.http_native import NativeDialect, is_native
+from opik_eval.storage.http_native import NativeDialect, wire_version
 from opik_eval.storage.http_opik import OpikDialect
 from opik_eval.storage.merge import key_of
 from opik_eval.storage.outbox import Entry, Outbox
@@ -51,6 +51,7 @@ _WRITABLE: tuple[type[Record], ...] = (
 _NAMES = {kind: name for name, kind in KINDS.items()}
 _NAMED = (Dataset, Prompt)
 _CLOSING_SECONDS = 5.0
+_GROUPED: tuple[type[Trace | Span], ...] = (Trace, Span)
 _ENTRY_RECORDS = 500
 _ENTRY_BYTES = 1 << 20
 
@@ -203,10 +204,9 @@ class HttpState:
         with self._lock:
             if self._dialect is not None:
                 return self._dialect
+        version = wire_version(self.connection)
         found: Dialect = (
-            NativeDialect(self.connection)
-            if is_native(self.connection)
-            else OpikDialect(self.connection)
+            NativeDialect(self.connection, version) if version else OpikDialect(self.connection)
         )
         with self._lock:
             self._dialect = found
@@ -228,9 +228,14 @@ def _entries(records: Sequence[Record]) -> Iterator[Entry]:
     """Yield entries of up to 500 records; where that makes more than a megabyte, of fewer."""
     for start in range(0, len(records), _ENTRY_RECORDS):
         part = records[start : start + _ENTRY_RECORDS]
-        names = [(kind_of(record), "\x1f".join(key_of(record))) for record in part]
-        entry = Entry.of_many(names, [record_to_wire(record) for record in part])
-        if entry.size > _ENTRY_BYTES:
-            yield from entry.parts()
-        else:
-            yield entry
+        others = [record for record in part if type(record) not in _GROUPED]
+        found = [
+            Entry.of_group(alike)
+            for kind in _GROUPED
+            if (alike := [record for record in part if type(record) is kind])
+        ]
+        if others:
+            names = [(kind_of(record), "\x1f".join(key_of(record))) for record in others]
+            found.append(Entry.of_many(names, [*map(record_to_wire, others)]))
+        for entry in found:
+            yield from entry.parts() if entry.size > _ENTRY_BYTES else [entry]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from typing import cast
 
 from typing_extensions import override
@@ -15,7 +17,8 @@ from opik_eval.storage.memory_runs import MemoryExperiments, MemoryOptimizations
 from opik_eval.storage.memory_state import MemoryState
 from opik_eval.storage.memory_upkeep import MemoryUpkeep
 from opik_eval.storage.payload_store import PayloadStore
-from opik_eval.storage.wire import Payload, record_from_wire
+from opik_eval.storage.wire import Payload
+from opik_eval.storage.wire_groups import payload_records
 
 
 class MemoryStorage(
@@ -41,11 +44,17 @@ class MemoryStorage(
 
     def __init__(self) -> None:
         self._state = MemoryState()
+        self._exclusive = threading.RLock()
 
     @property
     @override
     def location(self) -> str:
         return "memory:"
+
+    @property
+    def exclusive(self) -> AbstractContextManager[object]:
+        """Held while something is read, changed and written back; see ``ExclusiveStore``."""
+        return self._exclusive
 
     @override
     def write(self, records: Iterable[Writable]) -> None:
@@ -53,7 +62,7 @@ class MemoryStorage(
 
     @override
     def write_payloads(self, payloads: Sequence[Payload]) -> None:
-        self.write([cast("Writable", record_from_wire(payload)) for payload in payloads])
+        self.write(cast("list[Writable]", payload_records(payloads)))
 
     @override
     def flush(self, timeout_seconds: float | None = None) -> FlushReport:

@@ -6,8 +6,9 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from opik_eval.errors import ConflictError, NotFoundError, UnavailableError
+from opik_eval.errors import NotFoundError, UnavailableError
 from opik_eval.records import Attachment
+from opik_eval.storage.attachment_files import DirectUploads, check_content
 from opik_eval.storage.memory_state import MemoryState
 
 
@@ -22,6 +23,15 @@ class MemoryAttachments:
         check_content(attachment, hashlib.sha256(data).hexdigest(), len(data))
         with self._state.locked():
             self._state.attachments[attachment.id] = attachment, data
+
+    @property
+    def uploads(self) -> DirectUploads | None:
+        """How clients send files past the server; see ``UploadStore``."""
+        return None
+
+    def note_attachment(self, attachment: Attachment) -> None:
+        """Refuse; files in memory came through the storage. See ``UploadStore``."""
+        raise NotImplementedError
 
     def read_attachment(self, attachment_id: str) -> bytes:
         """Return the bytes of an attachment; see ``TraceStore``."""
@@ -43,21 +53,6 @@ class MemoryAttachments:
                 if (attachment.entity_type, attachment.entity_id) == (entity_type, entity_id)
             ]
         return iter(sorted(found, key=lambda attachment: attachment.id))
-
-
-def check_content(attachment: Attachment, sha256: str, size_bytes: int) -> None:
-    """Check that an attachment's record fits its bytes.
-
-    Raises:
-        ConflictError: The hash or the size differs.
-    """
-    if (attachment.sha256, attachment.size_bytes) != (sha256, size_bytes):
-        raise ConflictError(
-            f"attachment {attachment.file_name!r} ({attachment.id}) claims {attachment.size_bytes} "
-            f"bytes with SHA-256 {attachment.sha256}, but its content has {size_bytes} bytes with "
-            f"SHA-256 {sha256}",
-            remedy="compute sha256 and size_bytes from the content that is stored",
-        )
 
 
 def _read(path: Path) -> bytes:

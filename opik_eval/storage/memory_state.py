@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import cast
+from typing import TypeVar, cast
 
 from opik_eval.errors import ConfigError, ConflictError, UnavailableError
 from opik_eval.records import (
@@ -36,6 +36,7 @@ from opik_eval.storage.merge import (
     project_key,
 )
 
+R = TypeVar("R", bound=Record)
 _Staged = dict[tuple[type[Record], Key], Merged[Record]]
 
 
@@ -90,6 +91,10 @@ class MemoryState:
         """Refuse all further use."""
         with self._lock:
             self._open = False
+
+    def find(self, kind: type[R], identifier: str) -> R | None:
+        """Return the record of an id, of a type whose key that is."""
+        return cast("R | None", self._tables[kind].find((identifier,)))
 
     def write(self, records: Iterable[Writable]) -> None:
         """Merge records into the tables; all of them or none."""

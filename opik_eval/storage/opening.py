@@ -9,6 +9,7 @@ from pathlib import Path
 from opik_eval.config import settings
 from opik_eval.errors import ConfigError, NotFoundError
 from opik_eval.serialization import content_hash
+from opik_eval.storage.attachment_files import FilesElsewhere
 from opik_eval.storage.base import Storage
 
 _FOLDER = ".opik"
@@ -113,14 +114,27 @@ def _open_file(path: Path, *, create: bool) -> Storage:
             remedy="evaluate something first (opik-eval demo), or say where the store is with "
             "--storage or OPIK_EVAL_STORAGE",
         )
-    return FileStorage(path)
+    return FileStorage(path, bucket=files_elsewhere())
 
 
 def _open_postgres(url: str) -> Storage:
     with needs_driver():
         from opik_eval.storage.postgres import PostgresStorage
 
-    return PostgresStorage(url)
+    return PostgresStorage(url, bucket=files_elsewhere())
+
+
+def files_elsewhere(workspace: str = "default") -> FilesElsewhere | None:
+    """Return where the attachments of a workspace go if the settings name a bucket.
+
+    Raises:
+        ConfigError: The settings of the bucket cannot be used.
+    """
+    if not settings().s3_bucket:
+        return None
+    from opik_eval.storage.s3_files import files_in_bucket
+
+    return files_in_bucket(settings(), workspace)
 
 
 @contextmanager

@@ -5,8 +5,9 @@ the order in which they came; whoever holds the lease sends them, in any process
 lock on a file beside, which the operating system drops with its holder, however that ends.
 
 Records that are put in together share a row as long as nothing parts them, because a row for each
-would cost more than all the rest. Each has a place in line; the row has that of its last one. What
-leaves a row before the others leaves ``null`` behind.
+would cost more than all the rest. The row holds them in the form in which they are sent. Each has a
+place in line; the row has that of its last one. What leaves a row before the others leaves ``null``
+behind.
 """
 
 from __future__ import annotations
@@ -21,26 +22,50 @@ from pathlib import Path
 from typing import NamedTuple, cast
 
 from opik_eval.errors import SchemaVersionError, UnavailableError
-from opik_eval.records import utc_now
+from opik_eval.records import Span, Trace, utc_now
 from opik_eval.serialization import dumps, loads
 from opik_eval.storage.file_errors import explained
+from opik_eval.storage.wire import Payload, record_to_wire
+from opik_eval.storage.wire_groups import group_records, group_to_json
 
-_VERSION = 2
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS waiting (
+_VERSION = 3
+_STEPS = {
+    1: """
+CREATE TABLE waiting (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, owner TEXT NOT NULL, kind TEXT NOT NULL,
     key TEXT NOT NULL, payload BLOB NOT NULL, content BLOB);
-CREATE INDEX IF NOT EXISTS waiting_by_owner ON waiting (owner, seq);
-CREATE TABLE IF NOT EXISTS rejected (
+CREATE INDEX waiting_by_owner ON waiting (owner, seq);
+CREATE TABLE rejected (
     seq INTEGER PRIMARY KEY, owner TEXT NOT NULL, kind TEXT NOT NULL, key TEXT NOT NULL,
     payload BLOB NOT NULL, content BLOB, reason TEXT NOT NULL, rejected_at TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS cached (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE cached (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+""",
+    2: """
 ALTER TABLE waiting ADD COLUMN first INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE waiting ADD COLUMN records INTEGER NOT NULL DEFAULT 1;
 UPDATE waiting SET first = seq;
-"""
+""",
+    # What is counted comes first: SQLite walks through a long payload to what is behind it.
+    3: """
+ALTER TABLE waiting RENAME TO old;
+DROP INDEX waiting_by_owner;
+CREATE TABLE waiting (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, first INTEGER NOT NULL, records INTEGER NOT NULL,
+    owner TEXT NOT NULL, kind TEXT NOT NULL, key TEXT NOT NULL, payload BLOB NOT NULL,
+    content BLOB);
+INSERT INTO waiting SELECT seq, first, records, owner, kind, key, payload, content FROM old;
+DELETE FROM sqlite_sequence WHERE name = 'waiting';
+INSERT INTO sqlite_sequence (name, seq) SELECT 'waiting', seq FROM sqlite_sequence
+    WHERE name = 'old';
+DROP TABLE old;
+CREATE INDEX waiting_by_owner ON waiting (owner, seq);
+""",
+}
+"""The statements that bring the tables to a version from the one before it."""
 _MANY = ""
-"""The kind of an entry that holds several records."""
+"""The kind of an entry that holds several records of any types."""
+_GROUPS = {"trace[]": "trace", "span[]": "span"}
+"""Kinds of entries that hold a group, and those of its records."""
 _BUSY_MILLISECONDS = 30_000
 
 
@@ -48,11 +73,12 @@ class Entry(NamedTuple):
     """One record on its way, or several.
 
     Attributes:
-        kind: Type of the record, as ``wire.record_to_wire`` names it; ``""`` for several.
+        kind: Type of the record, as ``wire.record_to_wire`` names it; ``""`` for several; that of a
+            group ends in ``[]``.
         key: What identifies the record; entries of one key must arrive in order. For several
-            records a JSON list of their kinds and keys, in turn.
+            records a JSON list of their kinds and keys, in turn; for a group one of their keys.
         payload: The record as ``wire.record_to_wire`` gives it, in JSON; several with commas
-            between them.
+            between them; a group as ``wire_groups.group_to_json`` gives it.
         content: Bytes of an attachment.
         seq: Place in the line, that of the last record, once it is in the outbox.
         records: Number of records.
@@ -71,10 +97,18 @@ class Entry(NamedTuple):
 
         Args:
             names: Kind and key of each.
-            payloads: The records as ``wire.record_to_wire`` gives them.
+            payloads: The records as ``wire.record_to_wire`` gives them; ``None`` for one that is
+                gone.
         """
         text = dumps([*chain.from_iterable(names)]).decode()
         return cls(_MANY, text, dumps(payloads, sort_keys=False)[1:-1], records=len(payloads))
+
+    @classmethod
+    def of_group(cls, records: Sequence[Trace | Span]) -> Entry:
+        """Return an entry for records of one type, at least one."""
+        kind = "trace[]" if isinstance(records[0], Trace) else "span[]"
+        keys = dumps([record.id for record in records]).decode()
+        return cls(kind, keys, group_to_json(records), records=len(records))
 
     @property
     def size(self) -> int:
@@ -86,25 +120,48 @@ class Entry(NamedTuple):
         """Place of the first record."""
         return self.seq - self.records + 1
 
-    def names(self) -> Sequence[tuple[str, str]]:
-        """Return kind and key of each record."""
-        if self.kind != _MANY:
-            return [(self.kind, self.key)]
-        found = cast("list[str]", loads(self.key))
-        return [*zip(found[::2], found[1::2], strict=True)]
+    def keys(self) -> Sequence[str]:
+        """Return the keys of the records."""
+        if self.kind in _GROUPS:
+            return cast("list[str]", loads(self.key))
+        return [self.key] if self.kind != _MANY else cast("list[str]", loads(self.key))[1::2]
+
+    def payloads(self) -> list[Payload | None]:
+        """Return the payload of each record; ``None`` for one that is gone."""
+        if self.kind in _GROUPS:
+            return [*map(record_to_wire, group_records(cast("Payload", loads(self.payload))))]
+        return cast("list[Payload | None]", loads(b"[%b]" % self.payload))
 
     def parts(self) -> list[Entry]:
         """Return an entry for each record."""
-        if self.kind != _MANY:
+        if self.kind != _MANY and self.kind not in _GROUPS:
             return [self]
-        payloads = cast("list[object]", loads(b"[%b]" % self.payload))
         return [
             Entry(kind, key, dumps(payload, sort_keys=False), None, seq)
             for (kind, key), payload, seq in zip(
-                self.names(), payloads, range(self.first, self.seq + 1), strict=True
+                self._names(), self.payloads(), range(self.first, self.seq + 1), strict=True
             )
             if payload is not None
         ]
+
+    def ungrouped(self) -> Entry:
+        """Return the same records, not as a group."""
+        if self.kind not in _GROUPS:
+            return self
+        return Entry.of_many(self._names(), self.payloads())._replace(seq=self.seq)
+
+    def without(self, first: int, last: int) -> Entry:
+        """Return what is left when the records of some places are gone."""
+        payloads = self.payloads()
+        payloads[first - self.first : last + 1 - self.first] = [None] * (last + 1 - first)
+        return Entry.of_many(self._names(), payloads)._replace(seq=self.seq)
+
+    def _names(self) -> Sequence[tuple[str, str]]:
+        """Return kind and key of each record."""
+        if self.kind != _MANY:
+            return [(_GROUPS.get(self.kind, self.kind), key) for key in self.keys()]
+        found = cast("list[str]", loads(self.key))
+        return [*zip(found[::2], found[1::2], strict=True)]
 
 
 class Outbox:
@@ -143,19 +200,20 @@ class Outbox:
             )
         return int(places[-1])
 
-    def head(self, limit: int, max_bytes: int) -> list[Entry]:
+    def head(self, limit: int, max_bytes: int, *, after: int = 0) -> list[Entry]:
         """Return the first entries in line.
 
         Args:
             limit: Greatest number of records, but for one entry.
             max_bytes: Greatest size, but for one entry.
+            after: A place; the entries behind it only.
         """
         entries, records, size = list[Entry](), 0, 0
         with self._open() as connection:
             for *fields, left in connection.execute(
                 "SELECT kind, key, payload, content, seq, seq - first + 1, records FROM waiting "
-                "ORDER BY seq LIMIT ?",
-                (limit,),
+                "WHERE seq > ? ORDER BY seq LIMIT ?",
+                (after, limit),
             ):
                 entry = Entry(*fields)
                 size += entry.size
@@ -184,6 +242,15 @@ class Outbox:
                 ),
             )
             _take_out(connection, entry.seq, entry.seq)
+
+    def is_waiting(self, up_to: int) -> bool:
+        """Return whether an entry up to a place that ``put`` has returned is still in line."""
+        with self._open() as connection:
+            return bool(
+                connection.execute(
+                    "SELECT EXISTS (SELECT 1 FROM waiting WHERE seq <= ?)", (up_to,)
+                ).fetchone()[0]
+            )
 
     def count_waiting(self, *, up_to: int | None = None, own: bool = False) -> int:
         """Return the number of entries in line, of this owner only or up to a place.
@@ -262,26 +329,25 @@ def _take_out(connection: sqlite3.Connection, first: int, last: int) -> None:
         "DELETE FROM waiting WHERE seq BETWEEN ? AND ? AND first >= ?", (first, last, first)
     )
     # Of the rows that are left only the next two can hold such places.
-    for row_first, seq, payload in connection.execute(
-        "SELECT first, seq, payload FROM waiting WHERE seq >= ? ORDER BY seq LIMIT 2", (first,)
+    for row in connection.execute(
+        "SELECT kind, key, payload, content, seq, seq - first + 1 FROM waiting WHERE first <= ? "
+        "AND seq IN (SELECT seq FROM waiting WHERE seq >= ? ORDER BY seq LIMIT 2)",
+        (last, first),
     ).fetchall():
-        start, end = max(first, row_first), min(last, seq) + 1
-        if start < end:
-            payloads = cast("list[object]", loads(b"[%b]" % payload))
-            payloads[start - row_first : end - row_first] = [None] * (end - start)
-            _keep(connection, seq, payloads)
+        entry = Entry(*row)
+        _keep(connection, entry.without(max(first, entry.first), min(last, entry.seq)))
 
 
-def _keep(connection: sqlite3.Connection, seq: int, payloads: list[object]) -> None:
-    """Leave in a row what is not ``None``."""
-    records = len(payloads) - payloads.count(None)
+def _keep(connection: sqlite3.Connection, entry: Entry) -> None:
+    """Leave in a row what is not gone."""
+    records = sum(payload is not None for payload in entry.payloads())
     if records:
         connection.execute(
-            "UPDATE waiting SET payload = ?, records = ? WHERE seq = ?",
-            (dumps(payloads, sort_keys=False)[1:-1], records, seq),
+            "UPDATE waiting SET kind = ?, key = ?, payload = ?, records = ? WHERE seq = ?",
+            (entry.kind, entry.key, entry.payload, records, entry.seq),
         )
     else:
-        connection.execute("DELETE FROM waiting WHERE seq = ?", (seq,))
+        connection.execute("DELETE FROM waiting WHERE seq = ?", (entry.seq,))
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -310,8 +376,9 @@ def _migrate(connection: sqlite3.Connection) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
-        for statement in _SCHEMA.strip().split(";\n") if version < _VERSION else ():
-            connection.execute(statement.rstrip(";"))
+        for step in range(version + 1, _VERSION + 1):
+            for statement in _STEPS[step].strip().split(";\n"):
+                connection.execute(statement.rstrip(";"))
         connection.execute(f"PRAGMA user_version = {_VERSION}")
         connection.execute("COMMIT")
     except BaseException:

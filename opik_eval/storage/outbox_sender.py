@@ -6,9 +6,10 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence, Set
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from itertools import chain
 
 from opik_eval.errors import StorageError
 from opik_eval.records import utc_now
@@ -20,7 +21,7 @@ logger = logging.getLogger("opik_eval.storage")
 
 BATCH_RECORDS = 1000
 BATCH_BYTES = 3_500_000
-PARALLEL = 3
+PARALLEL = 4
 """Batches under way. More of them fight for the interpreter, here and on the server."""
 _BLOCKING_STATUSES = frozenset({401, 403, 404, 405})
 _BLOCKED_SECONDS = 60.0
@@ -44,7 +45,7 @@ class _State:
 
 @dataclass
 class _Round:
-    """What became of one round of batches."""
+    """What became of one attempt to empty the line."""
 
     arrived: int = 0
     problem: str | None = None
@@ -112,7 +113,7 @@ class Sender:
             Whether they have.
         """
         started = self._now()
-        while self._outbox.count_waiting(up_to=up_to):
+        while self._outbox.is_waiting(up_to):
             state, now = self._state, self._now()
             since = max(started, state.progress_at)
             gives_up = (
@@ -144,14 +145,8 @@ class Sender:
         with self._outbox.lease() as is_held:
             if not is_held:
                 return _LEASE_POLL_SECONDS
-            while not self._is_stopping:
-                entries = self._outbox.head(BATCH_RECORDS * PARALLEL, BATCH_BYTES * PARALLEL)
-                if not entries:
-                    return None
-                seconds = self._conclude(self._send_round(plan_round(entries)))
-                if seconds is not None:
-                    return seconds
-        return None
+            result = self._drain()
+        return None if result.problem is None else self._conclude(result)
 
     def _run(self) -> None:
         while True:
@@ -180,15 +175,36 @@ class Sender:
             self._state.failures += 1
             return _BLOCKED_SECONDS
 
-    def _send_round(self, batches: Sequence[Sequence[Entry]]) -> _Round:
-        result = _Round()
-        if len(batches) == 1:
-            self._send(batches[0], result)
-            return result
+    def _drain(self) -> _Round:
+        """Send all that is in line, or until something stands in the way."""
+        line, result = _Line(self._outbox), _Round()
         with ThreadPoolExecutor(PARALLEL, "opik-eval-send") as pool:
-            for ended in [pool.submit(self._send, batch, result) for batch in batches]:
-                ended.result()
-        return result
+            under_way: dict[Future[None], frozenset[str]] = {}
+            while True:
+                busy = frozenset[str]().union(*under_way.values())
+                is_free = len(under_way) < PARALLEL and result.problem is None
+                batch = line.take(busy) if is_free and not self._is_stopping else []
+                if batch and not under_way and line.is_empty:
+                    self._send(batch, result)  # also when Python ends and starts no more threads
+                    self._note_progress(result)
+                elif batch:
+                    keys = frozenset(chain.from_iterable(map(Entry.keys, batch)))
+                    under_way[pool.submit(self._send, batch, result)] = keys
+                elif under_way:
+                    for ended in wait(under_way, return_when=FIRST_COMPLETED).done:
+                        del under_way[ended]
+                        ended.result()
+                    self._note_progress(result)
+                else:
+                    return result
+
+    def _note_progress(self, result: _Round) -> None:
+        state = self._state
+        with self._changed:
+            if result.problem is None:
+                state.progress_at = self._now()
+                state.failures, state.problem, state.is_blocked = 0, None, False
+            self._changed.notify_all()
 
     def _send(self, batch: Sequence[Entry], result: _Round) -> None:
         try:
@@ -227,14 +243,11 @@ class Sender:
         )
         self._outbox.rejected(entry, reason)
 
-    def _conclude(self, result: _Round) -> float | None:
-        """Note how a round went; return how long to wait before the next one, if at all."""
+    def _conclude(self, result: _Round) -> float:
+        """Note what stands in the way; return how long to wait before the next attempt."""
         state, now = self._state, self._now()
-        if result.arrived or result.problem is None:
+        if result.arrived:
             state.progress_at = now
-        if result.problem is None:
-            state.failures, state.problem, state.is_blocked = 0, None, False
-            return None
         if state.problem != result.problem:
             logger.warning(
                 "%s does not take records: %s; they wait in %s",
@@ -253,35 +266,58 @@ class Sender:
         return seconds
 
 
-def plan_round(entries: Sequence[Entry]) -> list[list[Entry]]:
-    """Return the batches that may be under way at the same time, from the head of the line.
+class _Line:
+    """The line, from its head on, cut into batches.
 
-    A batch holds at most ``BATCH_RECORDS`` records and, but for a single one, ``BATCH_BYTES``; an
-    attachment is a batch of its own. Where an entry's key is in an earlier batch already, the round
-    ends before it: entries of one key arrive in their order.
+    Args:
+        outbox: Where the entries are.
     """
-    batches: list[list[Entry]] = []
-    place: dict[tuple[str, str], int] = {}
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+        self._read = list[Entry]()
+        self._after = 0
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether what was last read of the line has been taken."""
+        return not self._read
+
+    def take(self, busy: Set[str]) -> list[Entry]:
+        """Return the next batch; nothing where none may be sent now.
+
+        Args:
+            busy: Keys of what is under way.
+        """
+        if not self._read:
+            most = BATCH_RECORDS * PARALLEL, BATCH_BYTES * PARALLEL
+            self._read = self._outbox.head(*most, after=self._after)
+        batch = next_batch(self._read, busy)
+        if batch:
+            self._after = batch[-1].seq
+            del self._read[: len(batch)]
+        return batch
+
+
+def next_batch(entries: Sequence[Entry], busy: Set[str]) -> list[Entry]:
+    """Return the entries at the head of a line that are sent together.
+
+    A batch holds at most ``BATCH_RECORDS`` records and, but for a single entry, ``BATCH_BYTES``; an
+    attachment is a batch of its own. It ends before an entry of a busy key: entries of one key
+    arrive in their order.
+    """
+    batch: list[Entry] = []
     size, records = 0, 0
     for entry in entries:
-        is_full = (
-            not batches
-            or records + entry.records > BATCH_RECORDS
-            or size + entry.size > BATCH_BYTES
-            or entry.content is not None
-            or batches[-1][0].content is not None
-        )
-        if is_full and len(batches) == PARALLEL:
-            break
-        target = len(batches) if is_full else len(batches) - 1
-        names = entry.names()
-        if any(place.get(name, target) != target for name in names):
-            break
-        place.update(dict.fromkeys(names, target))
-        if is_full:
-            batches.append([])
-            size, records = 0, 0
-        batches[-1].append(entry)
         size += entry.size
         records += entry.records
-    return batches
+        is_full = bool(batch) and (
+            records > BATCH_RECORDS
+            or size > BATCH_BYTES
+            or entry.content is not None
+            or batch[-1].content is not None
+        )
+        if is_full or (busy and not busy.isdisjoint(entry.keys())):
+            break
+        batch.append(entry)
+    return batch

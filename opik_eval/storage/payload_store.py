@@ -19,7 +19,8 @@ class PayloadStore(Protocol):
         """Write what ``write`` would of the records of some payloads: all of them or none.
 
         Args:
-            payloads: Parsed JSON, as ``wire.record_to_wire`` gives it.
+            payloads: Parsed JSON, as ``wire.record_to_wire`` or ``wire_groups.group_to_json`` give
+                it.
 
         Raises:
             PayloadError: One of them is no record; nothing is written.

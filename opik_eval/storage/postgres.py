@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing_extensions import override
 
+from opik_eval.storage.attachment_files import BlobFiles, FilesElsewhere
 from opik_eval.storage.postgres_blobs import PostgresBlobs
 from opik_eval.storage.postgres_database import PostgresDatabase
+from opik_eval.storage.postgres_lock import SchemaLock
 from opik_eval.storage.postgres_pool import Pool
 from opik_eval.storage.postgres_schema import prepare
 from opik_eval.storage.sql_storage import SqlStorage
@@ -25,6 +27,7 @@ class PostgresStorage(SqlStorage):
     Args:
         target: URL of the database, or the pool of connections to it.
         schema: The schema; made if missing.
+        bucket: Where attachments go instead of into the database.
 
     Raises:
         ConfigError: The URL cannot be read.
@@ -32,7 +35,13 @@ class PostgresStorage(SqlStorage):
         SchemaVersionError: A newer version of this package made the tables.
     """
 
-    def __init__(self, target: str | Pool, schema: str = DEFAULT_SCHEMA) -> None:
+    def __init__(
+        self,
+        target: str | Pool,
+        schema: str = DEFAULT_SCHEMA,
+        *,
+        bucket: FilesElsewhere | None = None,
+    ) -> None:
         self._owns_pool = isinstance(target, str)
         self._pool = Pool(target) if isinstance(target, str) else target
         try:
@@ -41,8 +50,13 @@ class PostgresStorage(SqlStorage):
             self.close()
             raise
         self._database = PostgresDatabase(self._pool, schema)
-        store = SqlStore(self._database, PostgresBlobs(self._database))
-        super().__init__(store, self._pool.location)
+        within = BlobFiles(PostgresBlobs(self._database))
+        files = within if bucket is None else bucket(within)
+        super().__init__(
+            SqlStore(self._database, files),
+            self._pool.location,
+            exclusive=SchemaLock(self._pool, schema),
+        )
 
     @override
     def close(self) -> None:

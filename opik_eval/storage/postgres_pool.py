@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import selectors
+from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from urllib.parse import quote
 
 import psycopg
@@ -17,6 +18,7 @@ from opik_eval.storage.postgres_errors import explained
 
 _MOST_CONNECTIONS = 16
 _WAIT_SECONDS = 30.0
+_MOST_ASIDE = 4
 _SCHEMA = re.compile(r"[a-z0-9_-]+")
 
 
@@ -40,6 +42,7 @@ class Pool:
     def __init__(self, url: str) -> None:
         self.url = url
         self.location = without_secrets(url)
+        self._aside: deque[SchemaConnection] = deque()
         self._pool = ConnectionPool(
             url,
             connection_class=SchemaConnection,
@@ -88,9 +91,33 @@ class Pool:
         """Return a connection to the pool."""
         self._pool.putconn(connection)
 
+    def extra(self) -> SchemaConnection:
+        """Return a connection besides those of the pool; hand it back with ``put_aside``.
+
+        Its statements wait for locks no longer than anybody waits for a connection.
+        """
+        with suppress(IndexError):
+            while _was_hung_up(connection := self._aside.pop()):
+                connection.close()
+            return connection
+        connection = SchemaConnection.connect(
+            self.url, autocommit=True, application_name="opik-eval", connect_timeout=10
+        )
+        connection.execute(f"SET lock_timeout = '{_WAIT_SECONDS:.0f}s'")
+        return connection
+
+    def put_aside(self, connection: SchemaConnection) -> None:
+        """Keep an extra connection for the next who needs one, unless it is lost."""
+        if self.is_closed or connection.closed or len(self._aside) >= _MOST_ASIDE:
+            connection.close()
+        else:
+            self._aside.append(connection)
+
     def close(self) -> None:
         """Close all connections; those in use follow when they are handed back."""
         self._pool.close()
+        while self._aside:
+            self._aside.pop().close()
 
 
 def _was_hung_up(connection: SchemaConnection) -> bool:

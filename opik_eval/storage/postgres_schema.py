@@ -7,6 +7,9 @@ from opik_eval.storage.postgres_errors import explained
 from opik_eval.storage.postgres_pool import Pool, SchemaConnection, quoted
 from opik_eval.storage.schema import SCHEMA_VERSION, postgres_statements
 
+_HAS_VERSION = """SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = %s AND c.relname = 'alembic_version'"""
+
 
 def prepare(pool: Pool, schema: str) -> None:
     """Bring a schema to the current version: all steps or none.
@@ -40,10 +43,9 @@ def prepare(pool: Pool, schema: str) -> None:
 
 def version_of(connection: SchemaConnection, schema: str) -> int:
     """Return the version of a schema's tables; 0 without tables."""
-    (name,) = connection.execute(
-        "SELECT to_regclass(%s)::text", [f"{quoted(schema)}.alembic_version"]
-    ).fetchone() or (None,)
-    if name is None:
+    # A look into the catalog, not to_regclass: that remembers within a transaction what it did not
+    # find before, so who waited for another process to make the tables would make them again.
+    if connection.execute(_HAS_VERSION, [schema]).fetchone() is None:
         return 0
     row = connection.execute(f"SELECT version_num FROM {quoted(schema)}.alembic_version").fetchone()
     return int(str(row[0])) if row else 0

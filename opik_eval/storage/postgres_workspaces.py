@@ -10,6 +10,7 @@ from typing_extensions import override
 
 from opik_eval.errors import ConfigError
 from opik_eval.storage.base import DocumentStore
+from opik_eval.storage.opening import files_elsewhere
 from opik_eval.storage.postgres import PostgresStorage
 from opik_eval.storage.postgres_errors import explained
 from opik_eval.storage.postgres_pool import Pool, quoted
@@ -44,7 +45,7 @@ class PostgresWorkspaces(Workspaces):
         self._opened: dict[str, tuple[PostgresStorage, int]] = {}
         try:
             self._control = PostgresStorage(self._pool, _CONTROL)
-            self._default = PostgresStorage(self._pool, _PREFIX + DEFAULT_WORKSPACE)
+            self._default = self._open(DEFAULT_WORKSPACE)
         except BaseException:
             self._pool.close()
             raise
@@ -76,7 +77,7 @@ class PostgresWorkspaces(Workspaces):
             self._drop(name)  # another process deleted it, and may have made a new one
             if identity is None:
                 raise unknown_workspace(name)
-            self._opened[name] = PostgresStorage(self._pool, _PREFIX + name), identity
+            self._opened[name] = self._open(name), identity
             return self._opened[name][0]
 
     @override
@@ -115,6 +116,9 @@ class PostgresWorkspaces(Workspaces):
             for storage, _ in (*self._opened.values(), (self._default, 0), (self._control, 0)):
                 storage.close()
             self._pool.close()
+
+    def _open(self, name: str) -> PostgresStorage:
+        return PostgresStorage(self._pool, _PREFIX + name, bucket=files_elsewhere(name))
 
     def _drop(self, name: str) -> None:
         known = self._opened.pop(name, None)

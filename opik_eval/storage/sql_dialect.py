@@ -18,8 +18,8 @@ T = TypeVar("T")
 Row = tuple[Any, ...]
 """What a database gives and takes; the type of each place is that of its column."""
 Column = Sequence[Any]
-ROWS_AT_ONCE = 256
-"""So many new rows are inserted by one statement, where the database takes so many values."""
+MOST_ROWS = 256
+"""Greatest number of new rows that are inserted by one statement; a power of two."""
 
 
 @dataclass(frozen=True)
@@ -238,7 +238,6 @@ class Statements:
     Attributes:
         insert: Inserts a row.
         insert_new: Inserts a row unless its key is there.
-        insert_many_new: The same of ``ROWS_AT_ONCE`` rows.
         replace: Inserts a row or replaces the one of its key.
         select: Selects the rows of a table; a condition must follow.
         by_key: The condition that a row has a key.
@@ -251,8 +250,15 @@ class Statements:
         values = f"({', '.join([place] * len(columns))})"
         self.insert = f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES {values}"
         self.insert_new = f"{self.insert} ON CONFLICT ({key}) DO NOTHING"
-        more = f", {values}" * (ROWS_AT_ONCE - 1)
-        self.insert_many_new = f"{self.insert}{more} ON CONFLICT ({key}) DO NOTHING"
+        self._values, self._ending = values, f" ON CONFLICT ({key}) DO NOTHING"
+        self._insert_rows: dict[int, str] = {}
         self.replace = f"{self.insert} ON CONFLICT ({key}) DO UPDATE SET {changes}"
         self.select = f"SELECT {', '.join(columns)} FROM {table.name}"
         self.by_key = " AND ".join(f"{column} = {place}" for column in table.key)
+
+    def insert_new_rows(self, count: int) -> str:
+        """Return the statement that inserts so many rows, but for those whose keys are there."""
+        if count not in self._insert_rows:
+            more = f", {self._values}" * (count - 1)
+            self._insert_rows[count] = f"{self.insert}{more}{self._ending}"
+        return self._insert_rows[count]

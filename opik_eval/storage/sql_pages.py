@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any, TypeVar, cast
 
 from typing_extensions import override
 
-from opik_eval.records import Span, Trace
+from opik_eval.records import Record, Span, Trace
 from opik_eval.storage.merge import project_key
 from opik_eval.storage.pages import PageStore
 from opik_eval.storage.query import Filter
 from opik_eval.storage.sql_filter import CompiledFilter, TracedEntity, compile_filter
 from opik_eval.storage.sql_store import SqlStore
-from opik_eval.storage.sql_tables import SPANS, TRACES
+from opik_eval.storage.sql_tables import (
+    DATASETS,
+    EXPERIMENT_ITEMS,
+    PROMPT_VERSIONS,
+    PROMPTS,
+    SPANS,
+    TRACES,
+    Table,
+)
+
+R = TypeVar("R", bound=Record)
+_BY_ID: Mapping[type[Record], Table[Any]] = {
+    table.kind: table for table in (DATASETS, EXPERIMENT_ITEMS, PROMPTS, PROMPT_VERSIONS)
+}
 
 
 class SqlPages(PageStore):
@@ -74,6 +88,24 @@ class SqlPages(PageStore):
             self._store, "span", where, project_name=project_name, trace_ids=trace_ids
         )
         return self._store.count_where(SPANS, compiled)
+
+    @override
+    def find_by_id(self, kind: type[R], identifier: str) -> R | None:
+        table = cast("Table[R]", _BY_ID[kind])
+        return self._store.find(table, "id = ?", identifier)
+
+    @override
+    def datasets_of_items(self, item_ids: Sequence[str]) -> Mapping[str, Sequence[str]]:
+        dialect = self._store.dialect
+        found: dict[str, list[str]] = {}
+        for dataset_id, item_id in self._store.database.rows(
+            "SELECT i.dataset_id, i.id FROM datasets d JOIN dataset_items i "
+            f"ON i.dataset_id = d.id WHERE i.end_version IS NULL AND {dialect.within('i.id')} "
+            "ORDER BY i.dataset_id, i.position",
+            [dialect.array(item_ids)],
+        ):
+            found.setdefault(dataset_id, []).append(item_id)
+        return found
 
 
 def narrowed(

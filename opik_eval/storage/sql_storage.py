@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 
 from typing_extensions import override
 
@@ -36,16 +38,29 @@ class SqlStorage(
     Args:
         store: The open database.
         location: Where it is, in the form ``open_storage`` takes, without secrets.
+        exclusive: See ``ExclusiveStore``; a lock of this process if absent.
     """
 
-    def __init__(self, store: SqlStore, location: str) -> None:
+    def __init__(
+        self,
+        store: SqlStore,
+        location: str,
+        *,
+        exclusive: AbstractContextManager[object] | None = None,
+    ) -> None:
         self._store = store
         self._location = location
+        self._exclusive = exclusive or threading.RLock()
 
     @property
     @override
     def location(self) -> str:
         return self._location
+
+    @property
+    def exclusive(self) -> AbstractContextManager[object]:
+        """Held while something is read, changed and written back; see ``ExclusiveStore``."""
+        return self._exclusive
 
     @override
     def write(self, records: Iterable[Writable]) -> None:

@@ -1,4 +1,4 @@
-"""What the parts of a database backend share: the database, the blobs, the codecs, the writers."""
+"""What the parts of a database backend share: the database, the files, the codecs, the writers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TypeVar, cast
 
 from opik_eval.records import Record
 from opik_eval.storage import sql_tables as tables
-from opik_eval.storage.attachments import Blobs
+from opik_eval.storage.attachment_files import AttachmentFiles
 from opik_eval.storage.sql_dialect import Database, Dialect, Transaction
 from opik_eval.storage.sql_filter import CompiledFilter
 from opik_eval.storage.sql_tables import Payloads, RowCodec, Table
@@ -37,13 +37,15 @@ class SqlStore:
 
     Args:
         database: The database.
-        blobs: Where the bytes of attachments are.
+        files: Where the bytes of attachments are.
         payloads: Where long JSON goes; ``None`` = into the rows.
     """
 
-    def __init__(self, database: Database, blobs: Blobs, payloads: Payloads | None = None) -> None:
+    def __init__(
+        self, database: Database, files: AttachmentFiles, payloads: Payloads | None = None
+    ) -> None:
         self.database = database
-        self.blobs = blobs
+        self.files = files
         self._codecs: dict[type[Record], RowCodec[Record]] = {
             table.kind: RowCodec(cast("Table[Record]", table), database.dialect, payloads)
             for table in (*_WRITABLE, *_OTHERS)

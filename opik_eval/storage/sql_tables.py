@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from operator import itemgetter
+from types import NoneType
 from typing import Any, Generic, TypeVar, cast
 
 from pydantic import ValidationError
@@ -35,7 +36,7 @@ from opik_eval.records import (
     Span,
     Trace,
 )
-from opik_eval.serialization import dumps, loads
+from opik_eval.serialization import dumps, dumps_each, loads
 from opik_eval.storage.attachments import BlobStore
 from opik_eval.storage.merge import project_key
 from opik_eval.storage.metadata_terms import terms_of
@@ -44,6 +45,8 @@ from opik_eval.storage.sql_dialect import Column, Dialect, Row, Statements
 R = TypeVar("R", bound=Record)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_LONGEST_CHARACTER = 4
+"""Bytes of a character in UTF-8, at most."""
 _TIMES = frozenset({"start_time", "end_time", "created_at", "last_updated_at"})
 _REALS = frozenset({"value", "cost_usd", "ttft_seconds", "task_seconds", "scoring_seconds"})
 _INTEGERS = frozenset(
@@ -52,6 +55,8 @@ _INTEGERS = frozenset(
         *("unpriced_calls", "size_bytes"),
     }
 )
+_TEXTS = frozenset({str, NoneType})
+_MICROSECONDS = frozenset({int, NoneType})
 _NESTED = frozenset({"scores", "error_info"})
 STRUCTURED = _NESTED | frozenset(
     {
@@ -73,7 +78,7 @@ class Table(Generic[R]):
         key: Columns that identify a record.
         computed: Columns beside the fields, each with the field it depends on and how it is made.
         own: Columns that the owner of the table fills in, after all others.
-        derived: How computed columns follow from the values of the field they depend on, if that is
+        derived: How computed columns follow from the column of the field they depend on, if that is
             all they depend on.
         merges_whole: Of two writes of a record the newer replaces the other, field for field.
     """
@@ -83,7 +88,7 @@ class Table(Generic[R]):
     key: tuple[str, ...] = ("id",)
     computed: Mapping[str, tuple[str, Callable[[R], object]]] = field(default_factory=dict)
     own: tuple[str, ...] = ("written_at", "older")
-    derived: Mapping[str, Callable[[Any], object]] = field(default_factory=dict)
+    derived: Mapping[str, Callable[[Column], Column]] = field(default_factory=dict)
     merges_whole: bool = False
 
 
@@ -171,24 +176,23 @@ class RowCodec(Generic[R]):
             columns.append(cells if finish is None else finish(cells))
         return columns
 
-    def columns_of_values(self, values: Sequence[Column]) -> list[Column]:
+    def columns_of_values(self, values: Sequence[Column | None], count: int) -> list[Column]:
         """Return the same columns of records whose fields have these values.
 
         Args:
-            values: A column for each field; ``None`` where a record names nothing.
+            values: A column for each field, ``None`` where no record names it; in the columns
+                ``None`` where a record names nothing. Times may be microseconds since 1970.
+            count: Number of records.
         """
-        columns = [*values]
+        nothing = [None] * count
+        columns = [nothing if column is None else column for column in values]
         for name, derive in self.table.derived.items():
-            source = values[self.fields.index(self.table.computed[name][0])]
-            columns.append([*map(derive, source)])
-        writers = [*self._writers]
-        writers += [
-            (len(self.fields) + place, finish)
-            for place, (_, finish) in enumerate(self._computed)
-            if finish is not None
-        ]
-        for index, write in writers:
-            columns[index] = write(columns[index])
+            columns.append(derive(columns[self.fields.index(self.table.computed[name][0])]))
+        computed = enumerate(self._computed, len(self.fields))
+        finishes = [(place, finish) for place, (_, finish) in computed if finish is not None]
+        for index, write in (*self._writers, *finishes):
+            if columns[index] is not nothing:
+                columns[index] = write(columns[index])
         return columns
 
     def decode(self, row: Sequence[object]) -> R:
@@ -236,6 +240,8 @@ class RowCodec(Generic[R]):
         return None if name in _REALS | _INTEGERS else self._dialect.read_text
 
     def _write_type(self, column: Column) -> Column:
+        if {*map(type, column)} <= _TEXTS:
+            return self._dialect.texts(column)
         return self._dialect.texts([None if value is None else str(value) for value in column])
 
     def _write_terms(self, column: Column) -> Column:
@@ -245,14 +251,11 @@ class RowCodec(Generic[R]):
         return self._write_payloads([_as_dicts(value) for value in column])
 
     def _write_payloads(self, column: Column) -> Column:
-        texts = [None if value is None else dumps(value, sort_keys=False) for value in column]
+        texts = iter(dumps_each([value for value in column if value is not None]))
         if self._payloads is None:
-            return [None if text is None else text.decode() for text in texts]
-        limit, put_aside = self._payloads.limit_bytes, self._payloads.put_aside
-        return [
-            None if text is None else text.decode() if len(text) <= limit else put_aside(text)
-            for text in texts
-        ]
+            return [None if value is None else next(texts) for value in column]
+        shorten = self._payloads.shortened
+        return [None if value is None else shorten(next(texts)) for value in column]
 
 
 @dataclass(frozen=True)
@@ -267,9 +270,12 @@ class Payloads:
     blobs: BlobStore
     limit_bytes: int
 
-    def put_aside(self, text: bytes) -> bytes:
-        """Store a JSON text and return what stands for it in the row."""
-        return bytes.fromhex(self.blobs.put(text))
+    def shortened(self, text: str) -> str | bytes:
+        """Return what stands for a JSON text in the row, after storing it if it is long."""
+        if len(text) <= self.limit_bytes // _LONGEST_CHARACTER:
+            return text
+        data = text.encode()
+        return text if len(data) <= self.limit_bytes else bytes.fromhex(self.blobs.put(data))
 
 
 def read_payload(blobs: BlobStore | None, stored: object) -> object:
@@ -295,6 +301,8 @@ def from_microseconds(count: int) -> datetime:
 
 
 def _write_times(column: Column) -> Column:
+    if {*map(type, column)} <= _MICROSECONDS:
+        return column
     return [None if time is None else (time - _EPOCH) // _MICROSECOND for time in column]
 
 
@@ -305,6 +313,11 @@ def _as_dicts(value: object) -> object:
     if isinstance(value, tuple):
         return [_as_dicts(member) for member in value]
     return {name: field for name, field in vars(value).items() if field is not None}
+
+
+def _project_keys(names: Column) -> Column:
+    keys = {name: project_key(name) for name in {*names}}
+    return [keys[name] for name in names]
 
 
 def _project_key(record: Trace | Span) -> str:
@@ -331,9 +344,9 @@ _TRACED: Mapping[str, tuple[str, Callable[[Trace | Span], object]]] = {
     "project_key": ("project_name", _project_key),
     "metadata_terms": ("metadata", lambda record: terms_of(record.metadata)),
 }
-_DERIVED: Mapping[str, Callable[[Any], object]] = {
-    "project_key": project_key,
-    "metadata_terms": terms_of,
+_DERIVED: Mapping[str, Callable[[Column], Column]] = {
+    "project_key": _project_keys,
+    "metadata_terms": lambda column: [*map(terms_of, column)],
 }
 TRACES = Table("traces", Trace, computed=_TRACED, derived=_DERIVED)
 SPANS = Table("spans", Span, computed=_TRACED, derived=_DERIVED)

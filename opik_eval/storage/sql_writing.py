@@ -6,6 +6,7 @@ one with what is stored.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -32,13 +33,12 @@ from opik_eval.storage.sql_tables import RowCodec, from_microseconds, to_microse
 from opik_eval.storage.sql_totals import contributions_of, totals_kept
 from opik_eval.storage.wire import record_from_wire
 from opik_eval.storage.wire_codec import Payload
-from opik_eval.storage.wire_columns import NotPlain, plain_columns
+from opik_eval.storage.wire_columns import NotPlain, plain_columns, plain_group
+from opik_eval.storage.wire_groups import KINDS, columns_of, group_records, is_group
 
 R = TypeVar("R", bound=Record)
 _NO_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 _NAMED = (Dataset, Prompt)
-_SHORT: Mapping[type[Record], str] = {Trace: "trace", Span: "span"}
-"""The types of records that come in masses, and their names on the wire."""
 
 
 class RecordWriter:
@@ -68,41 +68,48 @@ class RecordWriter:
             ConflictError: A name is taken.
             UnavailableError: The file is locked, read-only or full.
         """
-        self._write_all(self._batches(records), {}, set())
+        self._write_all(self._batches(records))
 
     def write_payloads(self, payloads: Sequence[Payload]) -> None:
         """Upsert the records of payloads: all of them or none. Raises ``PayloadError``, too."""
-        kinds = [payload.get("kind") if type(payload) is dict else None for payload in payloads]
-        rows: dict[type[Record], Sequence[Row]] = {}
-        named: set[str] = set()
-        for kind, name in _SHORT.items():
-            found = [payload for payload, own in zip(payloads, kinds, strict=True) if own == name]
-            if found and (values := _plain_values(kind, found)):
-                codec = self._mergers[kind].codec
-                rows[kind] = self._rows(codec, codec.columns_of_values(values))
-                named.update(filter(None, values[codec.fields.index("project_name")]))
-        done = {_SHORT[kind] for kind in rows}
-        rest = zip(payloads, kinds, strict=True)
-        batches = self._batches(record_from_wire(p) for p, kind in rest if kind not in done)
-        self._write_all(batches, rows, named)
+        short = _Short()
+        rest = list[Payload]()
+        alike: dict[type[Record], list[Payload]] = {kind: [] for kind in KINDS.values()}
+        for payload in payloads:
+            if is_group(payload):
+                short.take_group(payload)
+            else:
+                kind = KINDS.get(str(payload.get("kind"))) if type(payload) is dict else None
+                (rest if kind is None else alike[kind]).append(payload)
+        for kind, found in alike.items():
+            if not short.take(kind, found):
+                rest += found
+        batches = self._batches([*short.others, *map(record_from_wire, rest)])
+        self._write_all(batches, short.columns)
 
     def _write_all(
         self,
         batches: Mapping[type[Record], Sequence[Record]],
-        short: Mapping[type[Record], Sequence[Row]],
-        named: set[str],
+        short: Iterable[tuple[type[Record], Sequence[Column | None]]] = (),
     ) -> None:
-        """Write records, and rows that are made already and name some projects."""
-        rows: dict[type[Record], Sequence[Row]] = {**short}
+        """Write records, and others whose columns are what ``plain_columns`` returns."""
+        rows = defaultdict[type[Record], list[Row]](list)
+        named = _projects_of(batches)
+        for kind, values in short:
+            codec = self._mergers[kind].codec
+            count = len(values[0] or ())
+            rows[kind] += self._rows(codec, codec.columns_of_values(values, count))
+            named.update(values[codec.fields.index("project_name")] or ())
         for kind, batch in batches.items():
             codec = self._mergers[kind].codec
-            rows[kind] = self._rows(codec, codec.columns_of(batch))
+            rows[kind] += self._rows(codec, codec.columns_of(batch))
         count = sum(map(len, rows.values()))
-        projects = (named | _projects_of(batches)) - self._known_projects
+        projects = {name for name in named if name} - self._known_projects
         if projects:
             to_row = self._mergers[Project].to_row
-            implied = (to_row(cast("Merged[Record]", implied_project(name))) for name in projects)
-            rows[Project] = [*rows.get(Project, ()), *implied]
+            rows[Project] += [
+                to_row(cast("Merged[Record]", implied_project(name))) for name in projects
+            ]
         self._database.transact(lambda transaction: self._write(transaction, batches, rows))
         self._known_projects |= projects
         with self._database.state_lock:
@@ -266,22 +273,43 @@ class RowMerger(Generic[R]):
         )
 
 
-def _plain_values(kind: type[Record], payloads: Sequence[Payload]) -> list[Column] | None:
-    """Return the values of the fields of payloads; ``None`` if they must become records first."""
-    try:
-        return plain_columns(kind, payloads)
-    except NotPlain:
-        return None
+class _Short:
+    """What of a batch takes the short way, and what turned out not to.
+
+    Attributes:
+        columns: Types of records with their columns.
+        others: Records of groups that must be looked at one by one.
+    """
+
+    def __init__(self) -> None:
+        self.columns: list[tuple[type[Record], Sequence[Column | None]]] = []
+        self.others: list[Record] = []
+
+    def take(self, kind: type[Record], payloads: Sequence[Payload]) -> bool:
+        """Take payloads; return whether they can be."""
+        try:
+            if payloads:
+                self.columns.append((kind, plain_columns(kind, payloads)))
+        except NotPlain:
+            return False
+        return True
+
+    def take_group(self, payload: Payload) -> None:
+        """Take a group. Raises ``PayloadError``."""
+        kind, columns, _ = columns_of(payload)
+        try:
+            self.columns.append((kind, plain_group(kind, columns)))
+        except NotPlain:
+            self.others += group_records(payload)
 
 
-def _projects_of(batches: Mapping[type[Record], Sequence[Record]]) -> set[str]:
+def _projects_of(batches: Mapping[type[Record], Sequence[Record]]) -> set[str | None]:
     """Return the projects that traces and spans name."""
-    named = {
+    return {
         record.project_name
-        for kind in _SHORT
+        for kind in KINDS.values()
         for record in cast("Sequence[Trace | Span]", batches.get(kind, ()))
     }
-    return {name for name in named if name}
 
 
 def _older_times(row: Row) -> Mapping[str, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -32,7 +32,9 @@ from opik_eval.records import (
 )
 from opik_eval.serialization import content_hash
 from opik_eval.storage.base import FlushReport, Storage, Writable
+from opik_eval.storage.experiment_uploads import ExperimentUploads, FinishedItem
 from opik_eval.storage.merge import encode, key_of
+from opik_eval.storage.sync_items import FinishedItems
 from opik_eval.storage.sync_journal import Journal, joined
 from opik_eval.storage.transfer import (
     all_attachments,
@@ -140,6 +142,7 @@ class _Sync:
         self._target = target
         self._journal = journal
         self._oldest = oldest
+        self._uploads = FinishedItems(source, journal)
         self._sent: Counter[str] = Counter()
         self._skipped = 0
 
@@ -152,6 +155,7 @@ class _Sync:
             self._prompts,
             lambda: self._records(source.list_optimizations()),
             lambda: self._records(source.list_experiments()),
+            self._finished_experiments,
             lambda: self._records(source.list_traces()),
             lambda: self._records(source.list_spans()),
             lambda: self._records(s for e in entities for s in source.list_feedback_scores(e)),
@@ -159,6 +163,7 @@ class _Sync:
                 item
                 for experiment in source.list_experiments()
                 for item in source.list_experiment_items(experiment.id)
+                if not self._uploads.has(item)
             ),
             self._attachments,
         ]
@@ -170,9 +175,7 @@ class _Sync:
     def _records(self, records: Iterable[Record]) -> bool:
         """Send records; tell whether none of them is left waiting."""
         for batch in batches(iter(records)):
-            hashes = {
-                _key(record): content_hash(encode(record, sort_keys=True)) for record in batch
-            }
+            hashes = {_key(record): _hash(record) for record in batch}
             undone = {*self._journal.undone(hashes)}
             news = [record for record in batch if _key(record) in undone]
             self._skipped += len(batch) - len(news)
@@ -185,6 +188,39 @@ class _Sync:
             self._sent.update(kind_of(record) for record in news)
             self._journal.mark_done({key: hashes[key] for key in undone})
         return True
+
+    def _finished_experiments(self) -> bool:
+        """Send what never was sent of experiments as a whole, if the target has a way for that."""
+        if not (isinstance(self._target, ExperimentUploads) and self._target.takes_experiments):
+            return True
+        for experiment in self._source.list_experiments():
+            originals: dict[str, FinishedItem] = {}
+            translated = self._translated_items(self._uploads.unsent(experiment), originals)
+            moved = self._translated(experiment)
+            for uploaded in self._target.upload_experiment(moved, translated):
+                sent = [originals.pop(item.item.id) for item in uploaded.sent]
+                known = [originals.pop(item.item.id) for item in uploaded.present]
+                self._uploads.mark(item.item for item in (*sent, *known))
+                self._arrived([record for item in sent for record in item.records])
+        return True
+
+    def _translated_items(
+        self, items: Iterable[FinishedItem], originals: dict[str, FinishedItem]
+    ) -> Iterator[FinishedItem]:
+        """Yield items as the target gets them; note by their new ids what they were."""
+        for item in items:
+            moved = FinishedItem(
+                self._translated(item.item),
+                self._translated(item.trace),
+                [self._translated(span) for span in item.spans],
+                [self._translated(score) for score in item.scores],
+            )
+            originals[moved.item.id] = item
+            yield moved
+
+    def _arrived(self, records: Sequence[Record]) -> None:
+        self._journal.mark_done({_key(record): _hash(record) for record in records})
+        self._sent.update(map(kind_of, records))
 
     def _datasets(self) -> bool:
         for dataset in self._source.list_datasets():
@@ -282,6 +318,10 @@ class _Sync:
 
 def _key(record: Record) -> str:
     return joined((kind_of(record), *key_of(record)))
+
+
+def _hash(record: Record) -> str:
+    return content_hash(encode(record, sort_keys=True))
 
 
 def _is_younger(identifier: str, oldest: datetime) -> bool:

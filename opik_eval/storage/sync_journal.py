@@ -62,6 +62,12 @@ class Journal:
             }
         return [key for key, row in known.items() if row is None or row[0] != hashes[key]]
 
+    def knows(self, key: str) -> bool:
+        """Return whether a record has arrived, as it is now or as it was."""
+        with explained(self.path):
+            find = self._connection.execute("SELECT 1 FROM done WHERE key = ?", (key,))
+            return find.fetchone() is not None
+
     def mark_done(self, hashes: Mapping[str, str]) -> None:
         """Keep that contents have arrived."""
         with explained(self.path):

@@ -111,10 +111,21 @@ class Codec(Generic[R]):
         try:
             record = self.record.model_validate(values)
         except ValidationError as error:
-            raise PayloadError(self.kind, [*self._problems(error)]) from error
+            raise PayloadError(self.kind, [*self.problems(error)]) from error
         if self.check is not None and (problems := [*self.check(values)]):
             raise PayloadError(self.kind, problems)
         return record
+
+    def problems(self, error: ValidationError) -> Problems:
+        """Yield field and reason of all that a record refuses."""
+        for problem in error.errors(include_url=False, include_context=False):
+            name, *path = problem["loc"] or ("",)
+            shown = ".".join(map(str, (self.renamed.get(str(name), name), *path)))
+            missing = problem["type"] == "missing"
+            yield (
+                shown,
+                "is missing" if missing else f"{problem['msg']}: {_shown(problem['input'])}",
+            )
 
     @cached_property
     def _names(self) -> Mapping[str, str]:
@@ -158,16 +169,6 @@ class Codec(Generic[R]):
         for name in made_up if isinstance(made_up, list) else ():
             if name in self.incoming:
                 values.pop(self.incoming[name][0], None)
-
-    def _problems(self, error: ValidationError) -> Problems:
-        for problem in error.errors(include_url=False, include_context=False):
-            name, *path = problem["loc"] or ("",)
-            shown = ".".join(map(str, (self.renamed.get(str(name), name), *path)))
-            missing = problem["type"] == "missing"
-            yield (
-                shown,
-                "is missing" if missing else f"{problem['msg']}: {_shown(problem['input'])}",
-            )
 
 
 def wire_time(moment: datetime) -> str:

@@ -1,4 +1,4 @@
-"""The short way from the wire into a table: many payloads of traces or spans, column by column.
+"""The short way from the wire into a table: many traces or spans, column by column.
 
 What our own client and Opik's send is nearly always of one form: texts, numbers, objects, times in
 UTC. A column of nothing else becomes cells in a third of the time that it takes to make a record of
@@ -10,17 +10,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from types import NoneType
 
 from opik_eval.records import Record, Span, SpanType, Trace
 from opik_eval.storage.sql_dialect import Column
 from opik_eval.storage.wire_codec import EXTRAS, Payload
+from opik_eval.storage.wire_groups import TIMES
 from opik_eval.storage.wire_tables import CODECS
 
 _TIMES = re.compile(
     r"(?:[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{3}(?:[0-9]{3})?)?Z\n)*"
 )
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_FIRST = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
+_LAST = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
 _SPAN_TYPES: Mapping[object, object] = {str(member): member for member in SpanType}
 
 
@@ -28,24 +33,44 @@ class NotPlain(Exception):  # noqa: N818 - no error: the long way is taken
     """A column holds a value that must go the long way."""
 
 
-def plain_columns(kind: type[Record], payloads: Sequence[Payload]) -> list[Column]:
+def plain_columns(kind: type[Record], payloads: Sequence[Payload]) -> list[Column | None]:
     """Return the values of the fields of many payloads, as the records would have them.
 
     Args:
         kind: ``Trace`` or ``Span``.
         payloads: Parsed JSON.
 
+    Returns:
+        A column for each field, ``None`` if no payload names it; times in microseconds since 1970.
+
     Raises:
         NotPlain: A value must be validated.
     """
-    if any(EXTRAS in payload for payload in payloads):
+    names: set[str] = set().union(*payloads)
+    if EXTRAS in names:
         raise NotPlain
-    codec = CODECS[kind]
-    names = {name: wire_name for wire_name, (name, _) in codec.incoming.items()}
-    return [
-        _READERS[field]([payload.get(names[field]) for payload in payloads])
-        for field in kind.model_fields
-    ]
+    found: dict[str, Column] = {}
+    for wire_name, (field, _) in CODECS[kind].incoming.items():
+        if wire_name in names:
+            column = [payload.get(wire_name) for payload in payloads]
+            found[field] = _FROM_WIRE[field](column) if field in _FROM_WIRE else column
+    return _checked(kind, found)
+
+
+def plain_group(kind: type[Record], columns: Mapping[str, Column]) -> list[Column | None]:
+    """Return the same of the columns of a group.
+
+    Raises:
+        NotPlain: A value must be validated.
+    """
+    return _checked(kind, columns)
+
+
+def _checked(kind: type[Record], found: Mapping[str, Column]) -> list[Column | None]:
+    missing = [name for name in ("id", "trace_id") if name in kind.model_fields]
+    if any(name not in found for name in missing):
+        raise NotPlain
+    return [_CHECKED[name](found[name]) if name in found else None for name in kind.model_fields]
 
 
 def _same(column: Column) -> Column:
@@ -64,7 +89,7 @@ def _only(*kinds: type) -> Callable[[Column], Column]:
     return passed
 
 
-_texts, _objects, _floats, _lists = _only(str), _only(dict), _only(float), _only(list)
+_texts, _objects, _floats, _lists, _integers = map(_only, (str, dict, float, list, int))
 
 
 def _ids(column: Column) -> Column:
@@ -74,13 +99,10 @@ def _ids(column: Column) -> Column:
 
 
 def _times(column: Column) -> Column:
-    texts = [text for text in _texts(column) if text is not None]
-    if _TIMES.fullmatch("".join([f"{text}\n" for text in texts])) is None:
+    times = [time for time in _integers(column) if time is not None]
+    if times and not _FIRST <= min(times) <= max(times) <= _LAST:
         raise NotPlain
-    try:
-        return [None if text is None else datetime.fromisoformat(text) for text in column]
-    except ValueError:
-        raise NotPlain from None
+    return column
 
 
 def _tags(column: Column) -> Column:
@@ -98,13 +120,9 @@ def _usages(column: Column) -> Column:
 
 
 def _types(column: Column) -> Column:
-    if any(value is not None and value not in _SPAN_TYPES for value in _texts(column)):
+    if not {*_texts(column)} <= _SPAN_TYPES.keys() | {None}:
         raise NotPlain
     return column
-
-
-def _milliseconds(column: Column) -> Column:
-    return [None if value is None else value / 1000 for value in _floats(column)]
 
 
 def _errors(column: Column) -> Column:
@@ -113,10 +131,31 @@ def _errors(column: Column) -> Column:
     return column
 
 
-_READERS: Mapping[str, Callable[[Column], Column]] = {
+def _microseconds(column: Column) -> Column:
+    texts = [text for text in _texts(column) if text is not None]
+    if _TIMES.fullmatch("\n".join([*texts, ""])) is None:
+        raise NotPlain
+    try:
+        times = [None if text is None else datetime.fromisoformat(text) for text in column]
+    except ValueError:
+        raise NotPlain from None
+    return [None if time is None else (time - _EPOCH) // _MICROSECOND for time in times]
+
+
+def _seconds(column: Column) -> Column:
+    return [None if value is None else value / 1000 for value in _floats(column)]
+
+
+_FROM_WIRE: Mapping[str, Callable[[Column], Column]] = {
+    **dict.fromkeys(TIMES, _microseconds),
+    "ttft_seconds": _seconds,
+}
+"""How the columns of payloads become those of a group, where they differ."""
+
+_CHECKED: Mapping[str, Callable[[Column], Column]] = {
     **dict.fromkeys({*Trace.model_fields, *Span.model_fields}, _texts),
     **dict.fromkeys(("id", "trace_id"), _ids),
-    **dict.fromkeys(("start_time", "end_time", "last_updated_at"), _times),
+    **dict.fromkeys(TIMES, _times),
     **dict.fromkeys(("input", "output"), _same),
     "metadata": _objects,
     "tags": _tags,
@@ -124,5 +163,5 @@ _READERS: Mapping[str, Callable[[Column], Column]] = {
     "type": _types,
     "error_info": _errors,
     "cost_usd": _floats,
-    "ttft_seconds": _milliseconds,
+    "ttft_seconds": _floats,
 }

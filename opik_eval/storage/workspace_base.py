@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from opik_eval.errors import ConfigError, ConflictError, NotFoundError
+from opik_eval.storage.attachment_files import UploadStore
 from opik_eval.storage.base import DocumentStore, Storage
 from opik_eval.storage.pages import PageStore
 from opik_eval.storage.payload_store import PayloadStore
@@ -18,8 +20,30 @@ DEFAULT_WORKSPACE = "default"
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 
 
+class ExclusiveStore(Protocol):
+    """A store whose users can wait for each other. Not part of ``Storage``."""
+
+    @property
+    def exclusive(self) -> AbstractContextManager[object]:
+        """Held while something is read, changed and written back: one holder at a time.
+
+        One thread may take it several times. Servers on one PostgreSQL database exclude each
+        other; elsewhere it is the lock of this process. It never holds up who does not ask for it.
+        """
+        ...
+
+
 @runtime_checkable
-class WorkspaceStorage(Storage, DocumentStore, PageStore, PayloadStore, UpkeepStore, Protocol):
+class WorkspaceStorage(
+    Storage,
+    DocumentStore,
+    PageStore,
+    PayloadStore,
+    UpkeepStore,
+    UploadStore,
+    ExclusiveStore,
+    Protocol,
+):
     """What a workspace is: a complete storage that keeps documents and shows pages, too."""
 
 

@@ -20,7 +20,7 @@ from opik_eval.server import running, serving  # noqa: F401 - imported before th
 from opik_eval.storage.http import HttpStorage
 from opik_eval.storage.http_connection import Connection
 
-ITEMS = 30
+ITEMS = 12
 """Items of an evaluation."""
 
 

@@ -21,8 +21,8 @@ from opik_eval.storage.base import Storage
 from opik_eval.storage.workspaces import DEFAULT_WORKSPACE, open_workspaces
 
 KILLS = 100
-SHORT_LIFE_SECONDS = 1.0
-LONG_LIFE_SECONDS = 20.0
+SHORT_LIFE_SECONDS = 0.5
+LONG_LIFE_SECONDS = 10.0
 """Every fifth life is so long, if need be, that even a busy machine gets something done."""
 FOREVER_SECONDS = 10_000.0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,11 +20,18 @@ class ServerProcess:
         url: Its root.
         store: Where its records are, as ``open_storage`` takes it.
         log: File with one line of JSON for each request.
+        process: The process.
     """
 
     url: str
     store: str
     log: Path
+    process: subprocess.Popen[bytes]
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        self.process.kill()
+        self.process.wait()
 
     def answered(self, since: int = 0) -> list[dict[str, object]]:
         """Return the requests that were answered, from a place in the log on."""
@@ -59,8 +67,9 @@ def serve(store: str, folder: Path, *options: str) -> Iterator[ServerProcess]:
         try:
             line = process.stdout.readline()
             assert line, log.read_text()
-            yield ServerProcess(json.loads(line)["url"], store, log)
+            yield ServerProcess(json.loads(line)["url"], store, log, process)
         finally:
+            was_killed = process.poll() == -signal.SIGKILL
             process.terminate()
             process.stdout.close()
-            assert process.wait(30) in (0, -15), log.read_text()
+            assert was_killed or process.wait(30) in (0, -signal.SIGTERM), log.read_text()

@@ -27,9 +27,23 @@ def server(
     folder = tmp_path_factory.mktemp("server")
     store = f"file:{folder / 'store.db'}"
     if request.param == "postgresql":
-        store = _own_database(request.getfixturevalue("postgres_url"))
+        store = request.getfixturevalue("own_database")()
     with serve(store, folder) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def own_database(postgres_url: str) -> Callable[[], str]:
+    """Makes databases that no other tests use, and returns their URLs."""
+    psycopg = pytest.importorskip("psycopg", reason="the extra `postgres` is not installed")
+
+    def make() -> str:
+        name = f"conformance_{new_id().replace('-', '')}"
+        with psycopg.connect(postgres_url, autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}")
+        return urlsplit(postgres_url)._replace(path=f"/{name}").geturl()
+
+    return make
 
 
 @pytest.fixture
@@ -59,12 +73,3 @@ def drive(server: ServerProcess, model: FakeServer, tmp_path: Path) -> Drive:
         return report
 
     return run
-
-
-def _own_database(url: str) -> str:
-    """Make a database that no other tests use, and return its URL."""
-    psycopg = pytest.importorskip("psycopg", reason="the extra `postgres` is not installed")
-    name = f"conformance_{new_id().replace('-', '')}"
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-    return urlsplit(url)._replace(path=f"/{name}").geturl()

@@ -25,7 +25,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from opik_eval import serialization
-from opik_eval.serialization import content_hash, dumps, loads, to_jsonable
+from opik_eval.serialization import content_hash, dumps, dumps_each, loads, to_jsonable
 
 texts = st.text(st.characters(exclude_categories=()), max_size=8)  # lone surrogates included
 integers = st.integers() | st.sampled_from([2**63, 2**64, -(2**63) - 1, 10**30, 10**639])
@@ -146,6 +146,28 @@ def test_order_of_keys_does_not_count(value, random):
 def test_both_paths_agree(value):
     """The fast path and the careful one write the same bytes for whatever both can write."""
     assert dumps(value) == serialization._dumps_carefully(value)
+
+
+@given(
+    st.lists(
+        anything | st.sampled_from(["\x1f", ["\x1f"] * 3, ',"\\u001f",', None, math.nan]),
+        max_size=6,
+    )
+)
+@example(["\x1f", "\x1f", ["a", "\x1f", "b"], {"\x1f": "\x1f"}])
+@example([[[]] * 2, "\ud800"])
+def test_many_values_at_once_are_written_like_each_of_them(values):
+    """Nothing in a value, not even what stands between two of them, changes another's text."""
+    assert dumps_each(values) == [dumps(value, sort_keys=False).decode() for value in values]
+
+
+@pytest.mark.parametrize("depth", [252, 253, 254, 255])
+def test_the_limit_of_depth_is_that_of_each_value(depth):
+    """A value among many may be as deep as one by itself."""
+    value = 1
+    for _ in range(depth):
+        value = [value]
+    assert dumps_each([value, 2]) == [dumps(value).decode(), "2"]
 
 
 @given(anything)

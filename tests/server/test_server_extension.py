@@ -24,7 +24,7 @@ def records(api: Api, kind: str, **arguments: object) -> list[Any]:
 
 def test_info(api: Api) -> None:
     """Our backend knows our server by this route."""
-    assert api.ok("GET", "opik-eval/info") == {"product": "opik-eval", "wire_version": 1}
+    assert api.ok("GET", "opik-eval/info") == {"product": "opik-eval", "wire_version": 2}
 
 
 def test_records_come_back_as_they_went(api: Api) -> None:

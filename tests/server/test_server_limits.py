@@ -81,7 +81,7 @@ def test_unexpected_failures_tell_nothing(
     def broken(records: object) -> None:
         raise RuntimeError("secret")
 
-    monkeypatch.setattr(store, "write", broken)
+    monkeypatch.setattr(store, "write_payloads", broken)
     reply = small.send("POST", "traces/batch", content=body(1))
     assert (reply.status_code, reply.json()) == (
         500,

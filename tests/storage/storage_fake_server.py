@@ -27,8 +27,9 @@ LISTS = {
 class NativeServer:
     """Answers requests as our server does. ``faults`` holds what to do instead, one a request."""
 
-    def __init__(self, storage=None):
+    def __init__(self, storage=None, *, wire_version=2):
         self.storage = storage or MemoryStorage()
+        self.wire_version = wire_version
         self.requests = []
         self.faults = []
         self.lock = threading.Lock()
@@ -63,7 +64,7 @@ class NativeServer:
     def route(self, method, name, query, body):
         """Do what a request asks for and return the body of the reply."""
         if name == "info":
-            return dumps({"product": "opik-eval", "wire_version": 1})
+            return dumps({"product": "opik-eval", "wire_version": self.wire_version})
         if name.startswith("attachments/"):
             if method == "GET":
                 return self.storage.read_attachment(name.removeprefix("attachments/"))
@@ -82,7 +83,10 @@ class NativeServer:
         return doers[name](given)
 
     def write(self, given):
-        self.storage.write([wire.record_from_wire(payload) for payload in given["records"]])
+        if self.wire_version < 2:
+            self.storage.write([wire.record_from_wire(payload) for payload in given["records"]])
+        else:
+            self.storage.write_payloads(given["records"])
 
     def find(self, given):
         kind = given.pop("kind")

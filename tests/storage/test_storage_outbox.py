@@ -10,12 +10,17 @@ from contextlib import closing
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from storage_fake_server import NativeServer, ServerTransport
 
 from opik_eval.errors import SchemaVersionError, StorageError, UnavailableError
+from opik_eval.records import Trace
+from opik_eval.serialization import loads
+from opik_eval.storage import outbox as outbox_module
 from opik_eval.storage import outbox_sender
-from opik_eval.storage.http_connection import Reply, Unreachable
+from opik_eval.storage.http import HttpStorage
+from opik_eval.storage.http_connection import Connection, Reply, Unreachable
 from opik_eval.storage.outbox import Entry, Outbox
-from opik_eval.storage.outbox_sender import Sender, plan_round
+from opik_eval.storage.outbox_sender import Sender, next_batch
 
 
 @pytest.fixture
@@ -178,24 +183,21 @@ WAITING = st.lists(
 
 
 @settings(max_examples=200)
-@given(line=WAITING)
-def test_a_round_never_overtakes(line):
-    """A round is the head of the line; no key is in two batches; batches keep their limits."""
+@given(line=WAITING, busy=st.sets(st.sampled_from("abcdef"), max_size=2))
+def test_a_batch_never_overtakes(line, busy):
+    """A batch is the head of the line; it has no key that is under way; it keeps its limits."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(outbox_sender, "BATCH_RECORDS", 4)
         patch.setattr(outbox_sender, "BATCH_BYTES", 100)
-        patch.setattr(outbox_sender, "PARALLEL", 3)
-        batches = plan_round(line)
-    taken = [entry for batch in batches for entry in batch]
-    assert taken == line[: len(taken)]
-    assert bool(taken) == bool(line)
-    assert len(batches) <= 3
-    for batch in batches:
-        assert len(batch) <= 4
-        assert len(batch) == 1 or sum(entry.size for entry in batch) <= 100
-        assert len(batch) == 1 or all(entry.content is None for entry in batch)
-    places = [{entry.key for entry in batch} for batch in batches]
-    assert sum(map(len, places)) == len(set().union(*places))
+        batch = next_batch(line, busy)
+        if batch and len(batch) < len(line) and line[len(batch)].key not in busy:
+            assert next_batch(line[: len(batch) + 1], set()) == batch
+    assert batch == line[: len(batch)]
+    assert bool(batch) == bool(line and line[0].key not in busy)
+    assert busy.isdisjoint(entry.key for entry in batch)
+    assert len(batch) <= 4
+    assert len(batch) <= 1 or sum(entry.size for entry in batch) <= 100
+    assert len(batch) <= 1 or all(entry.content is None for entry in batch)
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -329,3 +331,91 @@ def test_a_file_of_the_first_version_is_sent(tmp_path):
         destination = Destination()
         assert sender_of(outbox, destination).pump() is None
         assert (destination.got, outbox.count_waiting()) == (list("abc"), 0)
+
+
+def test_a_group_leaves_the_line_like_its_records(outbox):
+    """Records of one type share a row in the form they are sent in; each may leave by itself."""
+    traces = [Trace(id=key, name=key * 2) for key in "abcd"]
+    outbox.put([Entry.of_group(traces), *entries("e")])
+    group, last = outbox.head(9, 10**6)
+    assert (group.kind, group.keys(), group.records, last.seq) == ("trace[]", list("abcd"), 4, 5)
+    assert [part.kind for part in group.parts()] == ["trace"] * 4
+    assert loads(group.ungrouped().parts()[1].payload) == {"kind": "trace", "id": "b", "name": "bb"}
+    assert last.ungrouped() == last
+    outbox.rejected(group.parts()[1], "odd")
+    assert outbox.rejections() == [("trace", "b", "odd")]
+    outbox.delivered([group.parts()[0]])
+    assert [entry.key for entry in outbox.head(9, 10**6)] == ["c", "d", "e"]
+    assert (outbox.count_waiting(), outbox.is_waiting(2), outbox.is_waiting(4)) == (3, False, True)
+    outbox.delivered(outbox.head(9, 10**6))
+    assert (outbox.count_waiting(), outbox.is_waiting(9)) == (0, False)
+
+
+@pytest.mark.parametrize("wire_version", [1, 2])
+def test_older_servers_get_records_one_by_one(tmp_path, wire_version):
+    """A server that knows no groups is sent none."""
+    server = NativeServer(wire_version=wire_version)
+    traces = [Trace(id=str(n), name="ask") for n in range(20)]
+    connection = Connection("http://localhost/api", transport=ServerTransport(server))
+    with closing(HttpStorage(connection, tmp_path / "out.db")) as storage:
+        storage.write(traces)
+        assert storage.flush().delivered == 20
+    assert sorted(server.storage.list_traces(), key=lambda t: int(t.id)) == traces
+    bodies = [body for _, path, _, body in server.requests if path.endswith("records")]
+    assert ("columns" in str(bodies)) is (wire_version == 2)
+
+
+def test_places_go_on_where_an_older_file_left_off(tmp_path):
+    """Bringing a file to the current form forgets no place, also of an empty line."""
+    path = tmp_path / "out.db"
+    with closing(sqlite3.connect(path)) as old:
+        old.executescript(outbox_module._STEPS[1] + outbox_module._STEPS[2])
+        old.executescript("""
+            INSERT INTO waiting (seq, owner, kind, key, payload) VALUES (7, 'x', 't', 'a', '{}');
+            DELETE FROM waiting;
+            PRAGMA user_version = 2;
+        """)
+    with closing(Outbox(path, owner="me")) as outbox:
+        assert outbox.put(entries("b")) == 8
+
+
+def test_batches_are_under_way_at_the_same_time(outbox, monkeypatch):
+    """As many batches as may be are sent at once, without waiting for each other."""
+    monkeypatch.setattr(outbox_sender, "BATCH_RECORDS", 2)
+    outbox.put(entries(*"abcdefgh"))
+    together = threading.Barrier(outbox_sender.PARALLEL, timeout=30)
+
+    def deliver(batch):
+        together.wait()
+        return Reply(204)
+
+    assert sender_of(outbox, deliver).pump() is None
+    assert outbox.count_waiting() == 0
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_writes_of_one_key_never_overtake_each_other(outbox, monkeypatch, seed):
+    """Whatever fails meanwhile, batches that share a key arrive one after the other."""
+    monkeypatch.setattr(outbox_sender, "BATCH_RECORDS", 3)
+    dice = random.Random(seed)
+    keys = dice.choices("abcdefghijklmnop", k=120)
+    outbox.put([Entry("trace", key, b"%d" % place) for place, key in enumerate(keys)])
+    faults = dice.choices([Reply(503), Unreachable("cut"), Reply(204), Reply(204)], k=40)
+    got, lock = [], threading.Lock()
+
+    def deliver(batch):
+        with lock:
+            reply = faults.pop() if faults else Reply(204)
+            if isinstance(reply, Exception):
+                raise reply
+            if reply.is_success:
+                got.extend((entry.key, int(entry.payload)) for entry in batch)
+            return reply
+
+    sender = sender_of(outbox, deliver)
+    while outbox.count_waiting():
+        sender.pump()
+    assert sorted(place for _, place in got) == [*range(120)]
+    for key in {*keys}:
+        places = [place for own, place in got if own == key]
+        assert places == sorted(places)

@@ -15,6 +15,7 @@ from opik_eval.records import Span, Trace
 from opik_eval.serialization import dumps, loads
 from opik_eval.storage.file import FileStorage
 from opik_eval.storage.memory import MemoryStorage
+from opik_eval.storage.sql_tables import to_microseconds
 from opik_eval.storage.wire import record_from_wire, record_to_wire
 from opik_eval.storage.wire_columns import NotPlain, plain_columns
 
@@ -127,9 +128,10 @@ def test_what_our_client_sends_takes_the_short_way():
     )  # fmt: skip
     for record in (trace, span):
         payload = loads(dumps(record_to_wire(record)))
-        values = [*zip(*plain_columns(type(record), [payload]), strict=True)]
-        expected = [value for _, value in record]
-        assert [list(v) if isinstance(v, tuple) else v for v in expected] == [*values[0]]
+        columns = plain_columns(type(record), [payload])
+        values = [None if column is None else column[0] for column in columns]
+        expected = [to_microseconds(v) if isinstance(v, datetime) else v for _, v in record]
+        assert [list(v) if isinstance(v, tuple) else v for v in expected] == values
 
 
 @pytest.mark.parametrize(

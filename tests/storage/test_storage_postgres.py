@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from random import Random
+from threading import Barrier
 from threading import Thread as Worker
 
 import pytest
@@ -224,3 +226,70 @@ def fresh(postgres_url):
     with closing(Fresh(postgres_url, schema)) as storage:
         yield storage
     drop(postgres_url, schema)
+
+
+# -- exclusive work
+
+
+@pytest.fixture
+def pair(postgres_url):
+    """Two storages on one schema, as two servers have them."""
+    with (
+        closing(PostgresStorage(postgres_url, "exclusive")) as one,
+        closing(PostgresStorage(postgres_url, "exclusive")) as other,
+    ):
+        yield one, other
+    drop(postgres_url, "exclusive")
+
+
+def test_one_holder_at_a_time(pair):
+    """Threads of two servers that count together lose nothing, also when they hold it twice."""
+    counted = []
+
+    def count(number):
+        with pair[number % 2].exclusive, pair[number % 2].exclusive:
+            before = len(counted)
+            pair[1 - number % 2].find_trace("none")  # whoever holds it may use the storage
+            counted.append(before)
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(count, range(40)))
+    assert counted == [*range(40)]
+
+
+def test_who_dies_lets_go(pair, postgres_url):
+    """When the connection that holds it is lost the next one gets it, and the loser may go on."""
+    ends = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'"
+    with pair[0].exclusive:
+        with psycopg.connect(postgres_url, autocommit=True) as connection:
+            connection.execute(ends)
+        with pair[1].exclusive:
+            pair[1].find_trace("none")
+    with pair[0].exclusive:
+        pair[0].find_trace("none")
+
+
+def test_nobody_waits_for_ever(pair):
+    """Who waits for a holder that does not end gives up, and may try again."""
+    impatient = pair[1]._pool.extra()
+    impatient.execute("SET lock_timeout = '10ms'")
+    pair[1]._pool.put_aside(impatient)
+    with pair[0].exclusive, pytest.raises(UnavailableError, match="lock timeout"):
+        pair[1].exclusive.__enter__()
+    with pair[1].exclusive:
+        pass
+
+
+def test_servers_that_start_together_share_the_tables(postgres_url):
+    """Of several that find an empty database at the same moment one makes the tables."""
+    gate = Barrier(4)
+
+    def start(schema):
+        gate.wait()
+        PostgresStorage(postgres_url, schema).close()
+
+    with ThreadPoolExecutor(4) as servers:
+        for _ in range(5):
+            schema = next(_schemas)
+            assert list(servers.map(start, [schema] * 4)) == [None] * 4
+            drop(postgres_url, schema)

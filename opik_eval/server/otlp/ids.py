@@ -24,8 +24,6 @@ def trace_ids(
 ) -> dict[str, str]:
     """Return our ids of traces; those seen for the first time get one.
 
-    Servers that share a store and meet a new trace in the same moment may disagree on its id.
-
     Args:
         documents: Where ids are noted.
         lock: Held meanwhile, so that a trace gets one id.

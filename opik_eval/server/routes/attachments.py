@@ -1,37 +1,49 @@
-"""Files of traces and spans, kept by the storage of the server itself."""
+"""Files of traces and spans: through the server, or past it into a bucket."""
 
 from __future__ import annotations
 
 import base64
 import binascii
+from dataclasses import dataclass
 from typing import Annotated
 from urllib.parse import urlencode, urlsplit
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
+from opik_eval.errors import NotFoundError
 from opik_eval.ids import derived_id
 from opik_eval.records import Attachment, utc_now
 from opik_eval.server.bodies import Body
 from opik_eval.server.context import Context
-from opik_eval.server.failures import RefusedError, not_found
+from opik_eval.server.failures import RefusedError, conflict, not_found
 from opik_eval.server.paging import PageWanted
-from opik_eval.server.payloads import Payload, identifier, identifiers, required_text
+from opik_eval.server.payloads import (
+    Payload,
+    identifier,
+    identifiers,
+    number,
+    objects,
+    required_text,
+    text,
+)
 from opik_eval.server.receiving import received_file
 from opik_eval.server.replies import done, json_reply
 from opik_eval.server.schemas import documents
 from opik_eval.server.schemas.language import takes, takes_bytes
+from opik_eval.server.settings import ServerSettings
 
 router = APIRouter(prefix="/v1/private/attachment", tags=["Attachments"])
 _LOCAL_MODE = "BEMinIO"
 """The upload id by which clients know that one PUT to this server takes the whole file."""
 _ENTITIES = ("trace", "span")
+_MOST_PARTS = 10_000
 _PLAIN = "application/octet-stream"
 
 
 @router.post("/upload-start", **takes(documents.UPLOAD_START))
-def start_upload(request: Request, context: Context, body: Body) -> Response:  # noqa: ARG001 - access is checked
-    """Tell where a file is to be sent."""
+def start_upload(request: Request, context: Context, body: Body) -> Response:
+    """Tell where a file is to be sent: whole to this server, or in parts to a bucket."""
     payload = body.object()
     query = {
         "file_name": required_text(payload, "file_name"),
@@ -39,6 +51,10 @@ def start_upload(request: Request, context: Context, body: Body) -> Response:  #
         "entity_id": identifier(payload.get("entity_id"), "entity_id"),
         **{n: str(payload[n]) for n in ("project_name", "mime_type") if payload.get(n)},
     }
+    if context.files.uploads is not None:
+        count = number(payload, "num_of_file_parts", least=1, most=_MOST_PARTS)
+        started = context.files.uploads.start(count)
+        return json_reply({"upload_id": started.upload_id, "pre_sign_urls": started.part_urls})
     url = f"{_base_url(request, payload)}/v1/private/attachment/upload?{urlencode(query)}"
     return json_reply({"upload_id": _LOCAL_MODE, "pre_sign_urls": [url]})
 
@@ -55,24 +71,38 @@ async def upload(
     """Store a file; one of the same name on the same entity is replaced."""
     kind, entity = _entity_type(entity_type), identifier(entity_id, "entity_id")
     async with received_file(request) as file:
-        attachment = Attachment(
-            id=derived_id("attachment", kind, entity, file_name),
-            entity_type=kind,
-            entity_id=entity,
-            file_name=file_name,
-            mime_type=mime_type or _PLAIN,
-            sha256=file.sha256,
-            size_bytes=file.size_bytes,
-            created_at=utc_now(),
-        )
+        name = _Name(kind, entity, file_name)
+        attachment = name.attachment(mime_type, file.sha256, file.size_bytes)
         await file.in_thread(context.storage.put_attachment, attachment, file.path)
     return done()
 
 
 @router.post("/upload-complete", status_code=204, **takes(documents.UPLOAD_COMPLETE))
-def complete_upload(context: Context, body: Body) -> Response:  # noqa: ARG001 - access is checked
-    """Accept the end of an upload; here the PUT of the file has already ended it."""
-    body.object()
+def complete_upload(request: Request, context: Context, body: Body) -> Response:
+    """End an upload in parts; one to this server has ended with the PUT of the file."""
+    payload, uploads = body.object(), context.files.uploads
+    upload_id = required_text(payload, "upload_id")
+    if upload_id == _LOCAL_MODE or uploads is None:
+        return done()
+    entity = identifier(payload.get("entity_id"), "entity_id")
+    kind = _entity_type(required_text(payload, "entity_type"))
+    name = _Name(kind, entity, required_text(payload, "file_name"))
+    settings: ServerSettings = request.app.state.settings
+    size = number(payload, "file_size", least=0, most=settings.max_attachment_bytes)
+    try:
+        with uploads.received(upload_id, _parts(payload)) as upload:
+            if upload.size_bytes != size:
+                raise conflict(f"file_size is {size}, but {upload.size_bytes} bytes were sent")
+            attachment = name.attachment(
+                text(payload, "mime_type"), upload.sha256, upload.size_bytes
+            )
+            uploads.keep(upload, attachment)
+            context.files.note_attachment(attachment)
+    except NotFoundError:
+        # A request that is repeated because its answer was lost finds its work done.
+        stored = context.storage.list_attachments(kind, entity)
+        if not any((a.file_name, a.size_bytes) == (name.file_name, size) for a in stored):
+            raise
     return done()
 
 
@@ -89,9 +119,11 @@ def list_attachments(
     kind, entity = _entity_type(entity_type), identifier(entity_id, "entity_id")
     rows, total = page.cut(context.storage.list_attachments(kind, entity))
     base = _base_url(request, {"path": path})
+    uploads = context.files.uploads
     content = [
         {
-            "link": f"{base}/v1/private/attachment/download?{urlencode(_address(row))}",
+            "link": (uploads.link(row) if uploads else None)
+            or f"{base}/v1/private/attachment/download?{urlencode(_address(row))}",
             "file_name": row.file_name,
             "file_size": row.size_bytes,
             "mime_type": row.mime_type,
@@ -126,6 +158,35 @@ def delete_attachments(context: Context, body: Body) -> Response:  # noqa: ARG00
     """Refuse to delete single files, which go with their trace."""
     identifiers({"ids": [body.object().get("entity_id")]})
     raise RefusedError(501, "Attachments are deleted with their trace")
+
+
+@dataclass(frozen=True)
+class _Name:
+    """What a file is called: one of the same name on the same entity is the same file."""
+
+    entity_type: str
+    entity_id: str
+    file_name: str
+
+    def attachment(self, mime_type: str | None, sha256: str, size_bytes: int) -> Attachment:
+        return Attachment(
+            id=derived_id("attachment", self.entity_type, self.entity_id, self.file_name),
+            entity_type=self.entity_type,
+            entity_id=self.entity_id,
+            file_name=self.file_name,
+            mime_type=mime_type or _PLAIN,
+            sha256=sha256,
+            size_bytes=size_bytes,
+            created_at=utc_now(),
+        )
+
+
+def _parts(payload: Payload) -> dict[int, str]:
+    """Return what the bucket answered to each part, by number."""
+    return {
+        number(part, "part_number", least=1, most=_MOST_PARTS): required_text(part, "e_tag")
+        for part in objects(payload, "uploaded_file_parts", most=_MOST_PARTS)
+    }
 
 
 def _address(attachment: Attachment) -> dict[str, str]:

@@ -202,26 +202,17 @@ def _patched(item: DatasetItem, update: Payload) -> DatasetItem:
 
 
 def _find(context: RequestContext, item_id: str) -> tuple[Dataset, DatasetItem]:
-    for dataset in context.storage.list_datasets():
-        for item in context.storage.list_dataset_items(dataset.id):
+    for dataset_id in context.pages.datasets_of_items([item_id]):
+        for item in context.storage.list_dataset_items(dataset_id):
             if item.id == item_id:
-                return dataset, item
+                return dataset_by_id(context, dataset_id), item
     raise not_found("Dataset item", item_id)
 
 
 def _owners_of(context: RequestContext, ids: Sequence[str]) -> list[tuple[Dataset, list[str]]]:
     """Return ids of items by the dataset whose latest version holds them."""
-    wanted_ids = set(ids)
-    found: list[tuple[Dataset, list[str]]] = []
-    for dataset in context.storage.list_datasets():
-        items = context.storage.list_dataset_items(dataset.id)
-        present = [item.id for item in items if item.id in wanted_ids]
-        if present:
-            found.append((dataset, present))
-            wanted_ids.difference_update(present)
-        if not wanted_ids:
-            break
-    return found
+    owners = context.pages.datasets_of_items(ids)
+    return [(dataset_by_id(context, owner), [*found]) for owner, found in owners.items()]
 
 
 def _owners(context: RequestContext) -> dict[str, object]:

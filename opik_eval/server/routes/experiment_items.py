@@ -96,11 +96,10 @@ def stream_items(context: Context, request: Request, body: Body) -> Response:
 @router.get("/experiments/items/{item_id}")
 def read_item(context: Context, item_id: str) -> Response:
     """Return an item of an experiment."""
-    for experiment in context.storage.list_experiments():
-        for item in context.storage.list_experiment_items(experiment.id):
-            if item.id == item_id:
-                return json_reply(ExperimentItemViews(context).of([item])[0])
-    raise not_found("Experiment item", item_id)
+    found = context.pages.find_by_id(ExperimentItem, item_id)
+    if found is None:
+        raise not_found("Experiment item", item_id)
+    return json_reply(ExperimentItemViews(context).of([found])[0])
 
 
 @router.get("/datasets/{dataset_id}/items/experiments/items")

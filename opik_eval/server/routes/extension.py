@@ -34,7 +34,8 @@ from opik_eval.storage.wire import (
 )
 
 router = APIRouter(prefix="/v1/private/opik-eval", tags=["Storage"])
-WIRE_VERSION = 1
+WIRE_VERSION = 2
+"""Version 2 takes groups of records (``wire_groups``)."""
 _LINES_PER_CHUNK = 500
 _CHUNK_BYTES = 1 << 18
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from opik_eval.server import batches
 from opik_eval.server.bodies import Body
 from opik_eval.server.context import Context
 from opik_eval.server.failures import FrameworkError, not_found
@@ -28,7 +29,7 @@ router = APIRouter(prefix="/v1/private/spans", tags=["Spans"])
 @router.post("/batch", status_code=204, **takes(tracing.SPANS))
 def write_spans(context: Context, body: Body) -> Response:
     """Write spans; those that are there already are merged field by field."""
-    context.storage.write([new_span(payload) for payload in objects(body.object(), "spans")])
+    batches.write_spans(context, objects(body.object(), "spans"))
     return done()
 
 
