@@ -108,9 +108,9 @@ def test_a_torn_blob_is_no_blob(tmp_path):
     folder = tmp_path / "opik.db.blobs"
     folder.mkdir()
     (folder / ".incoming-killed").write_bytes(b'"xxx')
-    digest = storage._store.blobs.put(b'"' + b"x" * 100 + b'"')
+    digest = storage._connections.blobs.put(b'"' + b"x" * 100 + b'"')
     assert digest == sha256(b'"' + b"x" * 100 + b'"').hexdigest()
-    assert storage._store.blobs.read(digest).startswith(b'"xxx')
+    assert storage._connections.blobs.read(digest).startswith(b'"xxx')
     storage.close()
 
 
