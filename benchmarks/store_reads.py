@@ -3,7 +3,7 @@
 Writes traces with spans that carry metadata, scores and experiment items, then takes the median of
 seven calls for each question:
 
-    python benchmarks/store_reads.py --store file:/tmp/big.db --out benchmarks/results/reads.json
+    python benchmarks/store_reads.py --store file:big.db --out benchmarks/results/reads.json
     python benchmarks/store_reads.py --store postgresql://user:password@host/database
 
 Targets with the default size (1 000 000 spans): 50 ms for each question.

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from opik_eval.errors import NotFoundError, UnavailableError
+from opik_eval.errors import ConfigError, NotFoundError, UnavailableError
 from opik_eval.records import Attachment
 from opik_eval.storage.attachment_files import DirectUploads, check_content
 from opik_eval.storage.memory_state import MemoryState
@@ -30,8 +30,12 @@ class MemoryAttachments:
         return None
 
     def note_attachment(self, attachment: Attachment) -> None:
-        """Refuse; files in memory came through the storage. See ``UploadStore``."""
-        raise NotImplementedError
+        """Refuse: nothing is uploaded past this storage. See ``UploadStore``."""
+        raise ConfigError(
+            f"the file of attachment {attachment.id!r} cannot have been uploaded: a storage in "
+            "memory takes no uploads",
+            remedy="use put_attachment",
+        )
 
     def read_attachment(self, attachment_id: str) -> bytes:
         """Return the bytes of an attachment; see ``TraceStore``."""

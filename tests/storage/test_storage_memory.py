@@ -7,7 +7,8 @@ from contextlib import closing
 
 import pytest
 
-from opik_eval.records import Trace
+from opik_eval.errors import ConfigError
+from opik_eval.records import Attachment, Trace
 from opik_eval.storage.base import Storage
 from opik_eval.storage.memory import MemoryStorage
 from opik_eval.testing.storage_contract import StorageContract
@@ -34,3 +35,20 @@ def test_two_memory_storages_share_nothing() -> None:
 def test_the_memory_backend_is_a_storage() -> None:
     """The runtime check of the protocol accepts it."""
     assert isinstance(MemoryStorage(), Storage)
+
+
+def test_memory_takes_no_uploads() -> None:
+    """A file that came past the storage cannot be here, and the error says so."""
+    file = Attachment(
+        id="a",
+        entity_type="trace",
+        entity_id="t",
+        file_name="a.txt",
+        mime_type="text/plain",
+        sha256="0" * 64,
+        size_bytes=1,
+    )
+    storage = MemoryStorage()
+    assert storage.uploads is None
+    with pytest.raises(ConfigError, match="takes no uploads"):
+        storage.note_attachment(file)
