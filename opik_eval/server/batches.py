@@ -20,26 +20,18 @@ from opik_eval.storage.wire_groups import group_of
 _Columns = dict[str, Sequence[object] | None]
 
 
-def write_traces(context: RequestContext, payloads: Sequence[Payload]) -> None:
-    """Write new traces: all or none.
+def write_batch(
+    context: RequestContext, kind: type[Trace | Span], payloads: Sequence[Payload]
+) -> None:
+    """Write new traces, or new spans: all or none.
 
     Raises:
         RefusedError: Something is missing in one of them (422).
         FrameworkError: An id is no UUIDv7 (400).
     """
-    if not _write_columns(context, Trace, payloads):
-        context.storage.write([new_trace(payload) for payload in payloads])
-
-
-def write_spans(context: RequestContext, payloads: Sequence[Payload]) -> None:
-    """Write new spans: all or none.
-
-    Raises:
-        RefusedError: Something is missing in one of them (422).
-        FrameworkError: An id is no UUIDv7 (400).
-    """
-    if not _write_columns(context, Span, payloads):
-        context.storage.write([new_span(payload) for payload in payloads])
+    if not _write_columns(context, kind, payloads):
+        make = new_trace if kind is Trace else new_span
+        context.storage.write([make(payload) for payload in payloads])
 
 
 def _write_columns(

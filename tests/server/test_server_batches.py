@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from opik_eval.errors import OpikEvalError
 from opik_eval.ids import new_id
-from opik_eval.server import batches
+from opik_eval.records import Span, Trace
+from opik_eval.server.batches import write_batch
 from opik_eval.server.failures import FrameworkError, RefusedError
 from opik_eval.server.payloads import are_identifiers, identifier
 from opik_eval.server.writing import new_span, new_trace
@@ -67,17 +68,13 @@ def outcome(write, storage):
 @given(st.booleans(), TRACES, SPANS)
 def test_both_ways_end_alike(is_trace, traces, spans):
     """Whatever comes is stored, or refused for the same reason, as if looked at one by one."""
-    write, make, given_payloads = (
-        (batches.write_traces, new_trace, traces)
-        if is_trace
-        else (batches.write_spans, new_span, spans)
-    )
+    kind, make, given_payloads = (Trace, new_trace, traces) if is_trace else (Span, new_span, spans)
     for payload in given_payloads:
         payload.setdefault("last_updated_at", START)
     with closing(MemoryStorage()) as short, closing(MemoryStorage()) as long:
         context = SimpleNamespace(storage=short, payloads=short)
         expected = outcome(lambda: long.write([make(p) for p in given_payloads]), long)
-        assert outcome(lambda: write(context, given_payloads), short) == expected
+        assert outcome(lambda: write_batch(context, kind, given_payloads), short) == expected
 
 
 @pytest.mark.parametrize("value", [*IDS[:1], *ODD_IDS, None], ids=lambda _: "")

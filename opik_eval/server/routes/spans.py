@@ -5,7 +5,8 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from opik_eval.server import batches
+from opik_eval.records import Span
+from opik_eval.server.batches import write_batch
 from opik_eval.server.bodies import Body
 from opik_eval.server.context import Context
 from opik_eval.server.failures import FrameworkError, not_found
@@ -29,7 +30,7 @@ router = APIRouter(prefix="/v1/private/spans", tags=["Spans"])
 @router.post("/batch", status_code=204, **takes(tracing.SPANS))
 def write_spans(context: Context, body: Body) -> Response:
     """Write spans; those that are there already are merged field by field."""
-    batches.write_spans(context, objects(body.object(), "spans"))
+    write_batch(context, Span, objects(body.object(), "spans"))
     return done()
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from opik_eval.server import batches
+from opik_eval.records import Trace
+from opik_eval.server.batches import write_batch
 from opik_eval.server.bodies import Body
 from opik_eval.server.context import Context
 from opik_eval.server.failures import not_found
@@ -29,7 +30,7 @@ router = APIRouter(prefix="/v1/private/traces", tags=["Traces"])
 @router.post("/batch", status_code=204, **takes(tracing.TRACES))
 def write_traces(context: Context, body: Body) -> Response:
     """Write traces; those that are there already are merged field by field."""
-    batches.write_traces(context, objects(body.object(), "traces"))
+    write_batch(context, Trace, objects(body.object(), "traces"))
     return done()
 
 
