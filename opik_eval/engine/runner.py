@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from opik_eval.engine.bookkeeping import records_of, result_of
-from opik_eval.engine.failures import UNIT_FAILURES, is_being_cancelled
+from opik_eval.engine.failures import UNIT_FAILURES, InterruptError, is_being_cancelled
 from opik_eval.engine.metric_calls import MetricCalls
 from opik_eval.engine.scoring import (
     ScoringInputs,
@@ -132,11 +132,17 @@ class UnitRunner:
         try:
             with trace_scope(trace):
                 running = call(_private_copy(unit.item))
-                returned = await _within(self.timeout_seconds, running)
+                if self.timeout_seconds is None:
+                    returned = await running
+                else:
+                    async with asyncio.timeout(self.timeout_seconds):
+                        returned = await running
                 output = checked_output(returned, call)
                 _record_output(output, trace)
         except TimeoutError as error:
             failure, output = self._timed_out(error, time.perf_counter() - started), None
+        except KeyboardInterrupt as error:
+            raise InterruptError("a task raised KeyboardInterrupt") from error
         except UNIT_FAILURES as error:  # user code; one item's failure
             if isinstance(error, asyncio.CancelledError) and is_being_cancelled():
                 raise
@@ -259,13 +265,6 @@ class UnitRunner:
     @staticmethod
     def _unscored(executed: Executed) -> Scored:
         return Scored(executed, [], 0.0, None)
-
-
-async def _within(limit_seconds: float | None, running: Awaitable[object]) -> object:
-    if limit_seconds is None:
-        return await running
-    async with asyncio.timeout(limit_seconds):
-        return await running
 
 
 def _private_copy(item: Mapping[str, object]) -> dict[str, object]:

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from opik_eval.engine.concluding import Later, Scoring
-from opik_eval.engine.failures import InterruptError, is_being_cancelled, is_rate_limit, lost
+from opik_eval.engine.failures import is_being_cancelled, is_rate_limit, lost
 from opik_eval.engine.runner import UnitRunner
 from opik_eval.engine.scheduling import Scheduling
 from opik_eval.engine.task_threads import TaskThreads
@@ -86,17 +86,10 @@ async def _execute_on_loop(
     runner: UnitRunner, unit: WorkUnit, context: contextvars.Context
 ) -> Executed:
     started = time.perf_counter()
-    running = asyncio.create_task(_interruptible(runner, unit), context=context)
+    running = asyncio.create_task(runner.aexecute(unit), context=context)
     try:
         return await running
     except asyncio.CancelledError as error:
         if is_being_cancelled():
             raise
         return lost(unit, error, time.perf_counter() - started)  # cancelled by the task itself
-
-
-async def _interruptible(runner: UnitRunner, unit: WorkUnit) -> Executed:
-    try:
-        return await runner.aexecute(unit)
-    except KeyboardInterrupt as error:
-        raise InterruptError("a task raised KeyboardInterrupt") from error

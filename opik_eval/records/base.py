@@ -62,15 +62,18 @@ class Record(BaseModel):
             True
         """
         record = _new(cls)
-        _set(record, "__dict__", {**_defaults_of(cls), **values})
-        _set(record, "__pydantic_fields_set__", _shared_set(tuple(values)))
-        _set(record, "__pydantic_extra__", None)
-        _set(record, "__pydantic_private__", None)
+        _set_values(record, {**_defaults_of(cls), **values})
+        _set_named(record, _shared_set(tuple(values)))
+        _set_extra(record, None)
+        _set_private(record, None)
         return record
 
 
+# What ``BaseModel`` keeps of a model, written past its ``__setattr__``, which refuses.
 _new = object.__new__
-_set = object.__setattr__
+_set_values, _set_named, _set_extra, _set_private = (
+    BaseModel.__dict__[slot].__set__ for slot in BaseModel.__slots__
+)
 
 
 @cache

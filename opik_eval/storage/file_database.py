@@ -76,7 +76,7 @@ class SqliteDatabase(Database):
 
     @override
     def stream(
-        self, sql: str, parameters: Sequence[object], decode: Callable[[Row], T]
+        self, sql: str, parameters: Sequence[object], decode: Callable[[Sequence[Row]], Iterable[T]]
     ) -> Iterator[T]:
         """Return what ``decode`` makes of the rows of a query, as they are at this call.
 
@@ -211,7 +211,7 @@ class _Stream(Iterator[T], Generic[T]):
         connections: Connections,
         sql: str,
         parameters: Sequence[object],
-        decode: Callable[[Row], T],
+        decode: Callable[[Sequence[Row]], Iterable[T]],
     ) -> None:
         self._connections = connections
         self._decode = decode
@@ -231,8 +231,8 @@ class _Stream(Iterator[T], Generic[T]):
             raise
 
     def __next__(self) -> T:
-        for row in self._page:
-            return self._decode(row)
+        for record in self._page:
+            return record
         if self._connection is None:
             raise StopIteration
         with explained(self._connections.path):
@@ -243,7 +243,7 @@ class _Stream(Iterator[T], Generic[T]):
     def close(self) -> None:
         """End the read and hand the connection back."""
         connection, self._connection = self._connection, None
-        self._page: Iterator[Row] = iter(())
+        self._page: Iterator[T] = iter(())
         if connection is not None:
             self._cursor.close()
             if self._has_copy and self._is_at_home():
@@ -257,7 +257,7 @@ class _Stream(Iterator[T], Generic[T]):
         rows = self._cursor.fetchmany(_PAGE_ROWS)
         if len(rows) < _PAGE_ROWS:
             self.close()
-        self._page = iter(rows)
+        self._page = iter(self._decode(rows))
 
     def _copy(self, sql: str, parameters: Sequence[object]) -> None:
         self._cursor.execute(f"CREATE TEMP TABLE snapshot AS {sql}", parameters)

@@ -71,7 +71,7 @@ class PostgresDatabase(Database):
 
     @override
     def stream(
-        self, sql: str, parameters: Sequence[object], decode: Callable[[Row], T]
+        self, sql: str, parameters: Sequence[object], decode: Callable[[Sequence[Row]], Iterable[T]]
     ) -> Iterator[T]:
         self.check_open()
         return _Stream(self, spelled(sql), bound(parameters), decode)
@@ -196,11 +196,11 @@ class _Stream(Iterator[T], Generic[T]):
         database: PostgresDatabase,
         query: str,
         parameters: Sequence[object],
-        decode: Callable[[Row], T],
+        decode: Callable[[Sequence[Row]], Iterable[T]],
     ) -> None:
         self._database = database
         self._decode = decode
-        self._page: Iterator[Row] = iter(())
+        self._page: Iterator[T] = iter(())
         self._cursor: psycopg.ServerCursor[Row] | None = None
         self._connection: SchemaConnection | None = None
         with explained(database.pool.location):
@@ -215,8 +215,8 @@ class _Stream(Iterator[T], Generic[T]):
                 raise
 
     def __next__(self) -> T:
-        for row in self._page:
-            return self._decode(row)
+        for record in self._page:
+            return record
         if self._cursor is None:
             raise StopIteration
         if self._database.is_closed or self._database.pool.is_closed:
@@ -247,7 +247,7 @@ class _Stream(Iterator[T], Generic[T]):
         rows = self._cursor.fetchmany(_PAGE_ROWS)
         if len(rows) < _PAGE_ROWS:
             self.close()
-        self._page = iter(rows)
+        self._page = iter(self._decode(rows))
 
 
 @lru_cache(maxsize=512)

@@ -207,7 +207,7 @@ class Database(Protocol):
         ...
 
     def stream(
-        self, sql: str, parameters: Sequence[object], decode: Callable[[Row], T]
+        self, sql: str, parameters: Sequence[object], decode: Callable[[Sequence[Row]], Iterable[T]]
     ) -> Iterator[T]:
         """Return what ``decode`` makes of the rows of a query, as they are at this call."""
         ...

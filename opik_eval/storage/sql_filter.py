@@ -18,6 +18,7 @@ from typing import Literal, cast
 
 from opik_eval.records import Record
 from opik_eval.storage.metadata_terms import terms_for
+from opik_eval.storage.microseconds import to_microseconds
 from opik_eval.storage.query import (
     FIELDS,
     NEGATIONS,
@@ -30,7 +31,6 @@ from opik_eval.storage.query import (
     matches,
 )
 from opik_eval.storage.sql_dialect import Dialect, Test
-from opik_eval.storage.sql_tables import to_microseconds
 
 TracedEntity = Literal["trace", "span"]
 AreRare = Callable[[str, Sequence[int]], bool]

@@ -96,7 +96,7 @@ class SqlStore:
             sql, parameters = f"{sql} LIMIT ? OFFSET ?", (*parameters, max(limit, 0), skip)
             if limit <= _SHORT_ROWS:
                 return map(codec.decode, self.database.rows(sql, parameters))
-        return self.database.stream(sql, parameters, codec.decode)
+        return self.database.stream(sql, parameters, codec.decode_many)
 
     def select_where(
         self,
@@ -119,7 +119,7 @@ class SqlStore:
         found = self.database.stream(
             f"SELECT {columns} FROM {table.name} WHERE {where.sql} ORDER BY {order}",
             [*where.column_parameters, *where.parameters],
-            lambda row: (codec.decode(row), row[width:]),
+            lambda rows: zip(codec.decode_many(rows), [row[width:] for row in rows], strict=True),
         )
         kept = (record for record, tail in found if holds(record, tail))
         return islice(kept, skip, None if limit is None else skip + limit)

@@ -8,9 +8,8 @@ is for the database's dialect to say.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from operator import itemgetter
 from types import NoneType
@@ -36,15 +35,15 @@ from opik_eval.records import (
     Span,
     Trace,
 )
-from opik_eval.serialization import dumps, dumps_each, loads
+from opik_eval.serialization import dumps, dumps_each, loads, loads_each
 from opik_eval.storage.attachments import BlobStore
 from opik_eval.storage.merge import project_key
 from opik_eval.storage.metadata_terms import terms_of
+from opik_eval.storage.microseconds import from_microseconds, read_times, write_times
+from opik_eval.storage.row_pages import ReadColumn, records_of_rows
 from opik_eval.storage.sql_dialect import Column, Dialect, Row, Statements
 
 R = TypeVar("R", bound=Record)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 _LONGEST_CHARACTER = 4
 """Bytes of a character in UTF-8, at most."""
 _TIMES = frozenset({"start_time", "end_time", "created_at", "last_updated_at"})
@@ -56,7 +55,7 @@ _INTEGERS = frozenset(
     }
 )
 _TEXTS = frozenset({str, NoneType})
-_MICROSECONDS = frozenset({int, NoneType})
+_ROWS_AT_ONCE = 100
 _NESTED = frozenset({"scores", "error_info"})
 STRUCTURED = _NESTED | frozenset(
     {
@@ -134,6 +133,9 @@ class RowCodec(Generic[R]):
         self._readers = [
             (name, read) for name in self.fields if (read := self._reader(name)) is not None
         ]
+        self._column_readers = {
+            name: self._column_reader(name, read) for name, read in self._readers
+        }
         self._defaults = [
             (index, name)
             for index, name in enumerate(self.fields)
@@ -209,6 +211,13 @@ class RowCodec(Generic[R]):
         except ValidationError:
             return self._decode_texts(named)
 
+    def decode_many(self, rows: Sequence[Row]) -> Iterator[R]:
+        """Yield the records in rows."""
+        for start in range(0, len(rows), _ROWS_AT_ONCE):
+            some = rows[start : start + _ROWS_AT_ONCE]
+            found = records_of_rows(self.table.kind, some, self._column_readers)
+            yield from map(self.decode, some) if found is None else found
+
     def _decode_texts(self, named: Mapping[str, object]) -> R:
         texts = {name: self._dialect.text(value) for name, value in named.items()}
         try:
@@ -223,7 +232,7 @@ class RowCodec(Generic[R]):
         if name in STRUCTURED:
             return self._write_nested if name in _NESTED else self._write_payloads
         if name in _TIMES:
-            return _write_times
+            return write_times
         if name in _REALS:
             return self._dialect.reals
         if name == "metadata_terms":
@@ -238,6 +247,11 @@ class RowCodec(Generic[R]):
         if name in STRUCTURED:
             return partial(read_payload, None if self._payloads is None else self._payloads.blobs)
         return None if name in _REALS | _INTEGERS else self._dialect.read_text
+
+    def _column_reader(self, name: str, read: Callable[[object], object]) -> ReadColumn:
+        if name in _TIMES:
+            return read_times
+        return _read_payloads if name in STRUCTURED else lambda cells: [*map(read, cells)]
 
     def _write_type(self, column: Column) -> Column:
         if {*map(type, column)} <= _TEXTS:
@@ -290,20 +304,10 @@ def payload_text(blobs: BlobStore | None, stored: object) -> str | bytes:
     return cast("str", stored)
 
 
-def to_microseconds(moment: datetime) -> int:
-    """Return an aware time as microseconds since 1970."""
-    return (moment - _EPOCH) // _MICROSECOND
-
-
-def from_microseconds(count: int) -> datetime:
-    """Return the time of that many microseconds since 1970."""
-    return _EPOCH + timedelta(microseconds=count)
-
-
-def _write_times(column: Column) -> Column:
-    if {*map(type, column)} <= _MICROSECONDS:
-        return column
-    return [None if time is None else (time - _EPOCH) // _MICROSECOND for time in column]
+def _read_payloads(cells: Column) -> Column:
+    if {*map(type, cells)} != {str}:
+        raise ValueError("some are outside the row")
+    return loads_each(cells)
 
 
 def _as_dicts(value: object) -> object:

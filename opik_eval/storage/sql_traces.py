@@ -120,7 +120,7 @@ class SqlTraces(SqlAttachments, TraceStore):
             f"SELECT {codec.selection}, {project} FROM feedback_scores WHERE {condition} "
             "ORDER BY entity_id, name, author_key, project_key",
             parameters,
-            lambda row: (codec.decode(row), row[-1]),
+            lambda rows: zip(codec.decode_many(rows), [row[-1] for row in rows], strict=True),
         )
         return (
             score

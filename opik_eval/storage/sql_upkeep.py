@@ -7,9 +7,9 @@ from datetime import datetime
 
 from typing_extensions import override
 
+from opik_eval.storage.microseconds import to_microseconds
 from opik_eval.storage.sql_deleting import delete_traces
 from opik_eval.storage.sql_store import SqlStore
-from opik_eval.storage.sql_tables import to_microseconds
 from opik_eval.storage.upkeep import UpkeepStore
 
 _BATCH = 500

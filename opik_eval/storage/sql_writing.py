@@ -28,8 +28,9 @@ from opik_eval.records import (
 from opik_eval.serialization import dumps, loads
 from opik_eval.storage.base import Writable
 from opik_eval.storage.merge import ArrivalClock, Merged, implied_project, merge, merged
+from opik_eval.storage.microseconds import from_microseconds, to_microseconds
 from opik_eval.storage.sql_dialect import Column, Database, Dialect, Row, Transaction
-from opik_eval.storage.sql_tables import RowCodec, from_microseconds, to_microseconds
+from opik_eval.storage.sql_tables import RowCodec
 from opik_eval.storage.sql_totals import contributions_of, totals_kept
 from opik_eval.storage.wire import record_from_wire
 from opik_eval.storage.wire_codec import Payload

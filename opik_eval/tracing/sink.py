@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -79,11 +78,13 @@ class CollectingSink:
     def take(self) -> list[Trace | Span | FeedbackScore]:
         """Return what was collected, in order of emission; from now on records pass through."""
         self._taken = True
-        return list(self._popped())
+        return self._popped()
 
-    def _popped(self) -> Iterator[Trace | Span | FeedbackScore]:
-        while True:
-            try:
-                yield self._records.popleft()
-            except IndexError:
-                return
+    def _popped(self) -> list[Trace | Span | FeedbackScore]:
+        popped: list[Trace | Span | FeedbackScore] = []
+        try:
+            while self._records:
+                popped.append(self._records.popleft())
+        except IndexError:
+            pass  # another thread has popped the last one
+        return popped

@@ -15,7 +15,7 @@ from opik_eval.records import Span, Trace
 from opik_eval.serialization import dumps, loads
 from opik_eval.storage.file import FileStorage
 from opik_eval.storage.memory import MemoryStorage
-from opik_eval.storage.sql_tables import to_microseconds
+from opik_eval.storage.microseconds import to_microseconds
 from opik_eval.storage.wire import record_from_wire, record_to_wire
 from opik_eval.storage.wire_columns import NotPlain, plain_columns
 
