@@ -7,10 +7,12 @@ import contextvars
 import inspect
 from collections.abc import Callable
 from concurrent.futures import Executor
+from functools import partial
 
 from opik_eval.engine.failures import find_cause
 from opik_eval.engine.task import is_async
 from opik_eval.errors import BudgetExceededError
+from opik_optimizer.grouped_calls import GroupedCalls
 
 
 async def call(
@@ -27,9 +29,11 @@ async def call(
     if inline or is_async(start):  # type: ignore[arg-type]  # any callable will do
         returned = start()
     else:
-        context = contextvars.copy_context()
-        loop = asyncio.get_running_loop()
-        returned = await loop.run_in_executor(executor, context.run, start)
+        run = partial(contextvars.copy_context().run, start)
+        if isinstance(executor, GroupedCalls):
+            returned = await executor.call(run)
+        else:
+            returned = await asyncio.get_running_loop().run_in_executor(executor, run)
     return await returned if inspect.isawaitable(returned) else returned
 
 

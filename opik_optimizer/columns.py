@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
 
 _WORDS = (
     "answers?|answer_?key|labels?|references?|targets?|gold|golden|ground[_ ]?truth|solutions?|"
@@ -28,9 +29,14 @@ def label_columns(columns: Sequence[str], shown: Collection[str] = ()) -> tuple[
         >>> label_columns(["question", "context", "answer", "gold_passage"])
         ('answer', 'gold_passage')
     """
-    found = [name for name in columns if name not in shown and _LABEL.fullmatch(name)]
+    found = [name for name in columns if name not in shown and _is_label(name)]
     ranks = {name: rank for rank, name in enumerate(_PREFERRED)}
     return tuple(sorted(found, key=lambda name: ranks.get(name.lower(), len(ranks))))
+
+
+@lru_cache(maxsize=1024)
+def _is_label(name: str) -> bool:
+    return _LABEL.fullmatch(name) is not None
 
 
 def columns_of(items: Collection[Mapping[str, object]]) -> tuple[str, ...]:

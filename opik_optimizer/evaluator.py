@@ -7,7 +7,7 @@ import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,7 @@ from opik_optimizer.events import (
     EventStream,
     ItemEvaluated,
 )
+from opik_optimizer.grouped_calls import GroupedCalls
 from opik_optimizer.ledger import Codec, Found, Ledger
 from opik_optimizer.objective import Objective, ObjectiveScore
 from opik_optimizer.result import PhaseUsage
@@ -125,6 +126,7 @@ class Evaluator:
 
     def __post_init__(self) -> None:
         self._slots = asyncio.Semaphore(self.n_threads)
+        self._scoring = GroupedCalls(self.executor)
         self._counted: set[str] = set()
 
     def keys(self, candidate: Candidate, item_ids: Sequence[str], repeat: int = 0) -> list[str]:
@@ -255,7 +257,7 @@ class Evaluator:
                     return _item_result(item_id, repeat, AgentRun(output=None), failure, meter)
                 run, score = await best_of(
                     run,
-                    partial(self.objective.score, item, task_span=span, executor=self.executor),
+                    partial(self.objective.score, item, task_span=span, executor=self._scoring),
                 )
             return _item_result(item_id, repeat, run, score, meter)
 
@@ -298,8 +300,8 @@ def _item_result(
     used = meter.report()
     usage, cost_usd, calls = run.usage, run.cost_usd, run.model_calls
     if used.requests:  # what was metered includes the judges, and failures
-        known = asdict(usage) if usage.total_tokens == used.tokens else {}
-        usage = Usage(**{**known, "total_tokens": used.tokens})
+        if usage.total_tokens != used.tokens:
+            usage = Usage(total_tokens=used.tokens)
         cost_usd = None if used.unpriced_requests else used.cost_usd
         calls = used.requests
     return ItemResult(

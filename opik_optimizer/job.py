@@ -208,14 +208,20 @@ def _add_listeners(
 ) -> None:
     if optimizer.options.verbose:
         events.add(ConsoleReporter())
-    if ground.is_volatile:
-        return  # nobody could ever read it
+    if not ground.is_volatile:  # else nobody could ever read it
+        recorder = _recorder(optimizer, ground, given, optimization_id)
+        events.add(recorder.behind(), essential=True)
+
+
+def _recorder(
+    optimizer: BaseOptimizer, ground: Ground, given: OptimizeOptions, optimization_id: str
+) -> StoreRecorder:
     splits = ground.splits
     source = splits.sources[0] if splits.sources else None
     stored_ids: dict[str, str] = {}
     for part in splits.sources:
         stored_ids |= part.stored_ids
-    recorder = StoreRecorder(
+    return StoreRecorder(
         storage=ground.storage,
         optimization_id=optimization_id,
         optimizer=type(optimizer).__name__,
@@ -228,7 +234,6 @@ def _add_listeners(
         experiment_config=given.get("experiment_config") or {},
         metadata={"seed": optimizer.options.seed, "limits": ground.limits.limits()},
     )
-    events.add(recorder, essential=True)
 
 
 def _guards(ground: Ground, settings: Settings, given: OptimizeOptions) -> Guards:

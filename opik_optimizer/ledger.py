@@ -103,17 +103,20 @@ class Ledger(Generic[T]):
         self._resumes = resume
         self._is_new = is_new
         self._known: dict[str, Found[T]] = {}
+        self._missed: set[str] = set()
         self._making: dict[str, asyncio.Future[Found[T] | None]] = {}
         self._pending: dict[str, T] = {}
         self._writer: asyncio.Task[None] | None = None
         self._writes_at_once = str(getattr(store, "location", "")).startswith(_INSTANT)
 
     def find(self, key: str) -> Found[T] | None:
-        """Return what is known of a key, in this process or in the store."""
+        """Return what is known of a key, in this process or in the store, which is read once."""
         found = self._known.get(key)
-        if found is None and self._resumes:
+        if found is None and self._resumes and key not in self._missed:
             found = self._read(key)
-            if found is not None:
+            if found is None:
+                self._missed.add(key)
+            else:
                 self._known[key] = found
         return found
 

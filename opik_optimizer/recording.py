@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from opik_eval.ids import derived_id, time_of
 from opik_eval.records import (
@@ -31,6 +31,7 @@ from opik_optimizer.events import (
     TrialRecorded,
     WinnerSelected,
 )
+from opik_optimizer.write_behind import WriteBehind
 
 if TYPE_CHECKING:
     from opik_eval.storage.base import Storage, Writable
@@ -73,6 +74,20 @@ class StoreRecorder:
     inputs: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     experiment_config: Mapping[str, object] = field(default_factory=dict)
     metadata: Mapping[str, object] = field(default_factory=dict)
+
+    KINDS: ClassVar[tuple[type[Event], ...]] = (
+        RunStarted,
+        BaselineEvaluated,
+        TrialRecorded,
+        WinnerSelected,
+        RunFinished,
+        RunFailed,
+    )
+    """Events that tell something to keep."""
+
+    def behind(self) -> WriteBehind:
+        """Return a listener that has the events stored in another thread."""
+        return WriteBehind(self.on_event, self.KINDS)
 
     def on_event(self, event: Event) -> None:
         """Store what an event tells, if it tells something to keep."""

@@ -113,7 +113,9 @@ async def best_of(
         run: What the agent did.
         score: Scores one output.
     """
-    outputs = run.alternatives or (run.output,)
+    if not run.alternatives:
+        return run, await score(run.output)
+    outputs = run.alternatives
     scores = await asyncio.gather(*(score(output) for output in outputs))
     values = [-math.inf if each.score is None else each.score for each in scores]
     best = values.index(max(values))
@@ -128,6 +130,8 @@ def sum_usage(usages: Sequence[Usage]) -> Usage:
         Usage(prompt_tokens=5, completion_tokens=None, total_tokens=None, cached_tokens=None, \
 reasoning_tokens=None)
     """
+    if len(usages) == 1:
+        return usages[0]
 
     def total(name: str) -> int | None:
         known = [value for usage in usages if (value := getattr(usage, name)) is not None]

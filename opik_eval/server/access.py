@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 
+import anyio.to_thread
 from fastapi import Request
 
 from opik_eval.server.context import RequestContext, Tenants, workspace_named
@@ -39,13 +40,16 @@ class KeyAccess:
         self._lock = threading.Lock()
         self._known: dict[bytes, tuple[float, ApiKey]] = {}
 
-    def __call__(self, request: Request) -> RequestContext:
+    async def __call__(self, request: Request) -> RequestContext:
         """Return the context of a request.
 
         Raises:
             FrameworkError: It has no key or a wrong one (401), one that is no key (400), or names
                 no workspace or another than its own (403).
         """
+        return await anyio.to_thread.run_sync(self._context, request)
+
+    def _context(self, request: Request) -> RequestContext:
         text = presented_key(request)
         if not text:
             raise FrameworkError(401, "API key should be provided", "send it as Authorization")

@@ -18,6 +18,7 @@ from opik_eval.server.metrics import Metrics
 from opik_eval.server.paths import PathNormalizer
 from opik_eval.server.routes import OPEN_ROUTERS, ROUTERS
 from opik_eval.server.settings import ServerSettings
+from opik_eval.server.turns import Turns
 from opik_eval.storage.workspaces import Workspaces
 
 
@@ -63,6 +64,7 @@ def create_app(
     app.state.limits = RateLimits(chosen.key_events_per_minute, chosen.workspace_events_per_minute)
     app.state.metrics = metrics = Metrics(workspaces)
     app.state.control = workspaces.control
+    app.state.turns = Turns(workspaces.writers)
     for router in OPEN_ROUTERS:
         app.include_router(router)
     for router in ROUTERS:

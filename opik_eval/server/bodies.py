@@ -11,19 +11,26 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, TypeVar, cast
+from typing import Annotated, ParamSpec, TypeVar, cast
 
+import anyio.to_thread
 from fastapi import Depends, Request
 from pydantic import BaseModel, ValidationError
 
 from opik_eval.serialization import loads
-from opik_eval.server.context import charge
+from opik_eval.server.context import RequestContext, charge
 from opik_eval.server.failures import FrameworkError, RefusedError, validation_messages
 from opik_eval.server.settings import ServerSettings
+from opik_eval.server.turns import Turns
 from opik_eval.storage.wire_groups import count_records
 
 M = TypeVar("M", bound=BaseModel)
+P = ParamSpec("P")
+T = TypeVar("T")
 _GZIP = 16 + zlib.MAX_WBITS
+_LARGE_BYTES = 32_768
+_USUAL_RATIO = 8
+"""So much smaller is JSON usually when compressed."""
 
 
 def _free(events: int) -> None:
@@ -39,12 +46,27 @@ class RawBody:
         encoding: How they are compressed: ``gzip``, ``deflate`` or ``""``.
         limit: Largest size after decompression, in bytes.
         charge: Counts the records that a JSON object brings.
+        turns: What large bodies wait for.
     """
 
     content: bytes
     encoding: str
     limit: int
     charge: Callable[[int], None] = _free
+    turns: Turns | None = None
+
+    async def in_turn(
+        self,
+        context: RequestContext,
+        function: Callable[P, T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """Call a function that deals with the body on a worker thread; large bodies take turns."""
+        size = len(self.content) * (_USUAL_RATIO if self.encoding else 1)
+        if self.turns is None or size < _LARGE_BYTES:
+            return await anyio.to_thread.run_sync(lambda: function(*args, **kwargs))
+        return await self.turns.call(context.workspace, function, *args, **kwargs)
 
     def data(self) -> bytes:
         """Return the decompressed bytes.
@@ -129,7 +151,8 @@ async def read_body(request: Request) -> RawBody:
     encoding = request.headers.get("content-encoding", "").strip().lower()
     if encoding not in ("", "identity", "gzip", "x-gzip", "deflate"):
         raise FrameworkError(415, f"Unsupported content encoding {encoding!r}", "use gzip")
-    return RawBody(b"".join(chunks), encoding, limit, partial(charge, request))
+    charged = partial(charge, request)
+    return RawBody(b"".join(chunks), encoding, limit, charged, request.app.state.turns)
 
 
 def check_announced_size(request: Request, limit: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Annotated
@@ -51,8 +51,8 @@ class RequestContext:
     key: str = ""
 
 
-Identify = Callable[[Request], RequestContext]
-"""Decides who makes a request; raises ``FrameworkError`` 401, 403 or 404."""
+Identify = Callable[[Request], Awaitable[RequestContext]]
+"""Decides who makes a request, without blocking; raises ``FrameworkError`` 401, 403 or 404."""
 
 
 class Tenants:
@@ -93,8 +93,8 @@ class OpenAccess:
     def __init__(self, workspaces: Workspaces) -> None:
         self._tenants = Tenants(workspaces)
 
-    def __call__(self, request: Request) -> RequestContext:
-        """Return the context of the default workspace.
+    async def __call__(self, request: Request) -> RequestContext:
+        """Return the context of the default workspace, which is always open.
 
         Raises:
             FrameworkError: The request names another one (404).
@@ -110,7 +110,7 @@ def workspace_named(request: Request) -> str:
     return (named or "").strip()
 
 
-def context_of(request: Request) -> RequestContext:
+async def context_of(request: Request) -> RequestContext:
     """Return the context of a request whose maker may use the route.
 
     Raises:
@@ -119,7 +119,7 @@ def context_of(request: Request) -> RequestContext:
     identify: Identify = request.app.state.identify
     visit, route = visit_of(request.scope), _route(request)
     visit.route = route
-    context = identify(request)
+    context = await identify(request)
     visit.workspace, visit.user, visit.key = context.workspace, context.user, context.key
     needed = needed_role(request.method, route)
     if not reaches(context.role, needed):

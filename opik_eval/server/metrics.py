@@ -46,7 +46,7 @@ class Metrics:
         )
         self._queue = Gauge(
             "opik_eval_queued_requests",
-            "Requests that wait for a thread to work on storage.",
+            "Requests that wait for a thread to work on storage, or for their turn to write much.",
             registry=registry,
         )
         build = Gauge("opik_eval_build_info", "Versions.", ["version", "python"], registry=registry)
@@ -65,7 +65,7 @@ class Metrics:
         """Return all figures.
 
         Args:
-            waiting: Requests that wait for a thread.
+            waiting: Requests that wait for a thread or their turn.
         """
         self._queue.set(waiting)
         return generate_latest(self._registry)

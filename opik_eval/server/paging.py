@@ -54,7 +54,7 @@ class Page:
         return json_reply({**page, "sortableBy": list(sortable), **more})
 
 
-def _page(
+async def _page(
     request: Request,
     page: Annotated[int, Query(ge=1, le=1 << 31)] = 1,
     size: Annotated[int, Query(ge=1, le=1 << 31)] = 10,

@@ -93,13 +93,16 @@ def tuned_interpreter() -> Iterator[None]:
 
     A thread that wants the interpreter gets it after a millisecond, not after five: what a reader
     asks for does not wait behind the batches of a writer. Garbage is collected more rarely, because
-    a batch makes tens of thousands of objects, none of them in a cycle.
+    a batch makes tens of thousands of objects, none of them in a cycle; what is there before the
+    first request stays, and is not looked through again and again.
     """
     interval, thresholds = sys.getswitchinterval(), gc.get_threshold()
     sys.setswitchinterval(_SWITCH_SECONDS)
     gc.set_threshold(*_COLLECT_AFTER)
+    gc.freeze()
     try:
         yield
     finally:
         sys.setswitchinterval(interval)
         gc.set_threshold(*thresholds)
+        gc.unfreeze()

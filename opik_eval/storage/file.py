@@ -11,9 +11,9 @@ from opik_eval.storage.attachments import BlobStore
 from opik_eval.storage.file_connections import Connections
 from opik_eval.storage.file_database import SqliteDatabase
 from opik_eval.storage.file_garbage import collect_garbage
+from opik_eval.storage.sql_payloads import Payloads
 from opik_eval.storage.sql_storage import SqlStorage
 from opik_eval.storage.sql_store import SqlStore
-from opik_eval.storage.sql_tables import Payloads
 
 
 class FileStorage(SqlStorage):

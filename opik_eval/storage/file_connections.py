@@ -8,6 +8,7 @@ import threading
 import time
 import weakref
 from collections import deque
+from collections.abc import Callable
 from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ from opik_eval.errors import UnavailableError
 from opik_eval.storage.attachments import BlobStore, os_failure
 from opik_eval.storage.file_errors import closed, explained
 from opik_eval.storage.file_functions import register_functions
+from opik_eval.storage.file_log import LOG_PAGES, LogMover
 from opik_eval.storage.schema import is_current, migrate
 
 _RETRY_SECONDS = 0.02
@@ -51,6 +53,8 @@ class Connections:
     """Held by whoever uses the writer."""
     state_lock: threading.Lock
     """Held for moments around counters and clocks."""
+    log: LogMover
+    """Moves the write-ahead log into the file."""
     _idle: deque[sqlite3.Connection]
     _writer: sqlite3.Connection | None
 
@@ -112,21 +116,18 @@ class Connections:
     def copy_to(self, path: Path) -> None:
         """Copy the file as it is at some moment of this call; writers go on meanwhile."""
         _create_folder(path)
-        connection, generation = self.lease(), self.generation
-        try:
-            with explained(path), closing(sqlite3.connect(path)) as copy:
-                connection.backup(copy)
-        finally:
-            self.give_back(connection, generation)
+        with explained(path), closing(sqlite3.connect(path)) as copy:
+            self.borrow(lambda connection: connection.backup(copy))
 
     def close(self) -> None:
         """Close all connections; those that are leased follow when they are handed back."""
-        with self.write_lock:
+        with self.log.lock, self.write_lock:
             self.is_closed = True
             self._close_idle()
 
     def before_fork(self) -> None:
         """Wait for the write under way and close what is idle."""
+        self.log.lock.acquire()
         self.write_lock.acquire()
         self._close_idle()
 
@@ -136,11 +137,21 @@ class Connections:
             self._reset()
         else:
             self.write_lock.release()
+            self.log.lock.release()
+
+    def borrow(self, use: Callable[[sqlite3.Connection], object]) -> object:
+        """Call a function with a connection that nobody else uses meanwhile."""
+        connection, generation = self.lease(), self.generation
+        try:
+            return use(connection)
+        finally:
+            self.give_back(connection, generation)
 
     def _reset(self) -> None:
         self.generation = object()
         self.write_lock = threading.Lock()
         self.state_lock = threading.Lock()
+        self.log = LogMover(self.write_lock)
         self._idle = deque()
         self._writer = None
 
@@ -167,6 +178,7 @@ class Connections:
         try:
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute(f"PRAGMA cache_size = -{cache_kib}")
+            connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
             connection.execute(f"PRAGMA journal_size_limit = {_LOG_LIMIT_BYTES}")
         except sqlite3.Error:
             connection.close()

@@ -114,6 +114,7 @@ class SqliteDatabase(Database):
         """Hold the write lock of the file; commit at the end, roll back on any exception."""
         with self.connections.write_lock, explained(self.path):
             connection = self.connections.writer()
+            before = connection.total_changes
             try:
                 connection.execute("BEGIN IMMEDIATE")
                 yield connection
@@ -122,6 +123,9 @@ class SqliteDatabase(Database):
                 if connection.in_transaction:  # a full disk makes SQLite roll back by itself
                     connection.execute("ROLLBACK")
                 raise
+            if self.connections.write_ahead:
+                changes = connection.total_changes - before
+                self.connections.log.note(changes, self.connections.borrow)
 
 
 class SqliteTransaction(Transaction):

@@ -13,7 +13,7 @@ from opik_eval.serialization import dumps
 from opik_eval.storage.attachments import BlobStore
 from opik_eval.storage.microseconds import from_microseconds, to_microseconds
 from opik_eval.storage.query import Condition, FieldKind, created_at, holds
-from opik_eval.storage.sql_tables import read_payload
+from opik_eval.storage.sql_payloads import read_payload
 
 
 def register_functions(connection: sqlite3.Connection, blobs: BlobStore) -> None:

@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from opik_eval.records import DatasetItem, Record, Span, Trace
 from opik_eval.storage.memory_traces import MemoryTraces
-from opik_eval.storage.merge import decode
+from opik_eval.storage.merge import decode, project_key
 from opik_eval.storage.pages import PageStore
 from opik_eval.storage.query import Filter
 
@@ -64,6 +64,11 @@ class MemoryPages(MemoryTraces, PageStore):
     ) -> int:
         found = self.list_spans(project_name=project_name, trace_ids=trace_ids, where=where)
         return sum(1 for _ in found)
+
+    @override
+    def thread_keys(self) -> Iterator[tuple[str, str]]:
+        found = ((project_key(t.project_name), t.thread_id) for t in self.list_traces())
+        return iter({(project, thread): None for project, thread in found if thread})
 
     @override
     def find_by_id(self, kind: type[K], identifier: str) -> K | None:

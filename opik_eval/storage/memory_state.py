@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TypeVar, cast
 
@@ -100,8 +100,11 @@ class MemoryState:
         """Merge records into the tables; all of them or none."""
         arrived = list(records)
         named = {r.project_name for r in arrived if isinstance(r, Trace | Span) and r.project_name}
+        states = self._states(arrived)
         with self.locked():
-            staged = self._stage(arrived)
+            staged: _Staged = {}
+            for record, state in zip(arrived, states, strict=True):
+                self._add(staged, key_of(record), state)
             for name in named - self._implied:
                 project = cast("Merged[Record]", implied_project(name))
                 self._add(staged, (project_key(name),), project)
@@ -121,16 +124,17 @@ class MemoryState:
                 before = self.documents.state(key)
                 self.documents.put(key, state if before is None else merge(before, state))
 
-    def _stage(self, records: Iterable[Record]) -> _Staged:
-        staged: _Staged = {}
+    def _states(self, records: Sequence[Record]) -> list[Merged[Record]]:
+        """Return what each record says; the lock is free meanwhile, most of a write's time."""
         for record in records:
             if type(record) not in self._tables:
                 raise ConfigError(
                     f"write does not take records of type {type(record).__name__}",
                     remedy="write items of datasets with change_items, files with put_attachment",
                 )
-            self._add(staged, key_of(record), merged(record, self.clock.next()))
-        return staged
+        with self.locked():
+            times = [self.clock.next() for _ in records]
+        return [merged(record, time) for record, time in zip(records, times, strict=True)]
 
     def _add(self, staged: _Staged, key: Key, state: Merged[Record]) -> None:
         slot = (state.kind, key)

@@ -59,6 +59,10 @@ class PageStore(Protocol):
         """Return the number of spans."""
         ...
 
+    def thread_keys(self) -> Iterator[tuple[str, str]]:
+        """Yield what names each thread: the key of its project and its id."""
+        ...
+
     def find_by_id(self, kind: type[R], identifier: str) -> R | None:
         """Return the dataset, prompt, prompt version or experiment item of an id."""
         ...

@@ -96,10 +96,10 @@ class Pool:
 
         Its statements wait for locks no longer than anybody waits for a connection.
         """
-        with suppress(IndexError):
-            while _was_hung_up(connection := self._aside.pop()):
-                connection.close()
-            return connection
+        while (kept := self._kept_aside()) is not None:
+            if not _was_hung_up(kept):
+                return kept
+            kept.close()
         connection = SchemaConnection.connect(
             self.url, autocommit=True, application_name="opik-eval", connect_timeout=10
         )
@@ -116,8 +116,13 @@ class Pool:
     def close(self) -> None:
         """Close all connections; those in use follow when they are handed back."""
         self._pool.close()
-        while self._aside:
-            self._aside.pop().close()
+        while (kept := self._kept_aside()) is not None:
+            kept.close()
+
+    def _kept_aside(self) -> SchemaConnection | None:
+        with suppress(IndexError):
+            return self._aside.pop()
+        return None
 
 
 def _was_hung_up(connection: SchemaConnection) -> bool:

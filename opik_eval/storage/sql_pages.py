@@ -90,6 +90,16 @@ class SqlPages(PageStore):
         return self._store.count_where(SPANS, compiled)
 
     @override
+    def thread_keys(self) -> Iterator[tuple[str, str]]:
+        text = self._store.dialect.text
+        return self._store.database.stream(
+            "SELECT DISTINCT project_key, thread_id FROM traces "
+            "WHERE thread_id IS NOT NULL AND thread_id <> ''",
+            (),
+            lambda rows: [(str(text(key)), str(text(thread))) for key, thread in rows],
+        )
+
+    @override
     def find_by_id(self, kind: type[R], identifier: str) -> R | None:
         table = cast("Table[R]", _BY_ID[kind])
         return self._store.find(table, "id = ?", identifier)

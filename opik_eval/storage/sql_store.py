@@ -11,7 +11,8 @@ from opik_eval.storage import sql_tables as tables
 from opik_eval.storage.attachment_files import AttachmentFiles
 from opik_eval.storage.sql_dialect import Database, Dialect, Transaction
 from opik_eval.storage.sql_filter import CompiledFilter
-from opik_eval.storage.sql_tables import Payloads, RowCodec, Table
+from opik_eval.storage.sql_payloads import Payloads
+from opik_eval.storage.sql_tables import RowCodec, Table
 from opik_eval.storage.sql_writing import RecordWriter
 
 R = TypeVar("R", bound=Record)

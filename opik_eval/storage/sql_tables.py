@@ -35,17 +35,15 @@ from opik_eval.records import (
     Span,
     Trace,
 )
-from opik_eval.serialization import dumps, dumps_each, loads, loads_each
-from opik_eval.storage.attachments import BlobStore
+from opik_eval.serialization import dumps, dumps_each, loads_each
 from opik_eval.storage.merge import project_key
 from opik_eval.storage.metadata_terms import terms_of
 from opik_eval.storage.microseconds import from_microseconds, read_times, write_times
 from opik_eval.storage.row_pages import ReadColumn, records_of_rows
 from opik_eval.storage.sql_dialect import Column, Dialect, Row, Statements
+from opik_eval.storage.sql_payloads import Payloads, read_payload
 
 R = TypeVar("R", bound=Record)
-_LONGEST_CHARACTER = 4
-"""Bytes of a character in UTF-8, at most."""
 _TIMES = frozenset({"start_time", "end_time", "created_at", "last_updated_at"})
 _REALS = frozenset({"value", "cost_usd", "ttft_seconds", "task_seconds", "scoring_seconds"})
 _INTEGERS = frozenset(
@@ -265,43 +263,14 @@ class RowCodec(Generic[R]):
         return self._write_payloads([_as_dicts(value) for value in column])
 
     def _write_payloads(self, column: Column) -> Column:
-        texts = iter(dumps_each([value for value in column if value is not None]))
-        if self._payloads is None:
-            return [None if value is None else next(texts) for value in column]
-        shorten = self._payloads.shortened
-        return [None if value is None else shorten(next(texts)) for value in column]
-
-
-@dataclass(frozen=True)
-class Payloads:
-    """Where JSON goes that is too long for a row.
-
-    Attributes:
-        blobs: The place.
-        limit_bytes: JSON longer than this goes there.
-    """
-
-    blobs: BlobStore
-    limit_bytes: int
-
-    def shortened(self, text: str) -> str | bytes:
-        """Return what stands for a JSON text in the row, after storing it if it is long."""
-        if len(text) <= self.limit_bytes // _LONGEST_CHARACTER:
-            return text
-        data = text.encode()
-        return text if len(data) <= self.limit_bytes else bytes.fromhex(self.blobs.put(data))
-
-
-def read_payload(blobs: BlobStore | None, stored: object) -> object:
-    """Return the value of a structured column that is not NULL."""
-    return loads(payload_text(blobs, stored))
-
-
-def payload_text(blobs: BlobStore | None, stored: object) -> str | bytes:
-    """Return the JSON of a structured column that is not NULL."""
-    if blobs is not None and isinstance(stored, bytes):
-        return blobs.read(stored.hex())
-    return cast("str", stored)
+        given = [value for value in column if value is not None]
+        cells: Column = dumps_each(given)
+        if self._payloads is not None:
+            cells = self._payloads.shortened(cells)
+        if len(given) == len(column):
+            return cells
+        each = iter(cells)
+        return [None if value is None else next(each) for value in column]
 
 
 def _read_payloads(cells: Column) -> Column:
@@ -328,6 +297,12 @@ def _project_key(record: Trace | Span) -> str:
     return project_key(record.project_name)
 
 
+def _metadata_terms(column: Column) -> Column:
+    if {*map(type, column)} == {NoneType}:
+        return column
+    return [None if metadata is None else terms_of(metadata) for metadata in column]
+
+
 def _score_project_key(score: FeedbackScore) -> str:
     return project_key(score.project_name) if score.entity_type == "thread" else ""
 
@@ -350,7 +325,7 @@ _TRACED: Mapping[str, tuple[str, Callable[[Trace | Span], object]]] = {
 }
 _DERIVED: Mapping[str, Callable[[Column], Column]] = {
     "project_key": _project_keys,
-    "metadata_terms": lambda column: [*map(terms_of, column)],
+    "metadata_terms": _metadata_terms,
 }
 TRACES = Table("traces", Trace, computed=_TRACED, derived=_DERIVED)
 SPANS = Table("spans", Span, computed=_TRACED, derived=_DERIVED)

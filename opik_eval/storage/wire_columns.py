@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from types import NoneType
 
 from opik_eval.records import Record, Span, SpanType, Trace
@@ -113,9 +114,9 @@ def _tags(column: Column) -> Column:
 
 
 def _usages(column: Column) -> Column:
-    for usage in _objects(column):
-        if usage and {*map(type, usage.values())} != {int}:
-            raise NotPlain
+    usages = map(dict.values, filter(None, _objects(column)))
+    if not {*map(type, chain.from_iterable(usages))} <= {int}:
+        raise NotPlain
     return column
 
 

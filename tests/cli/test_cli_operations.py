@@ -131,6 +131,19 @@ def test_backup(cli, store: str, workspaces: Workspaces, tmp_path: Path) -> None
     assert "serve --store" in cli("backup", str(tmp_path / "other"), "--store", store).out
 
 
+def test_backup_without_the_bucket(cli, store: str, tmp_path: Path, monkeypatch) -> None:
+    """A backup says that the files of a bucket are not in it."""
+    found = cli("backup", str(tmp_path / "whole"), "--store", store, "--json")
+    assert (found.json["not_copied"], found.err) == ([], "")
+    monkeypatch.setenv("OPIK_EVAL_S3_BUCKET", "files/opik")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a-key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a-secret")
+    config.settings.cache_clear()
+    found = cli("backup", str(tmp_path / "part"), "--store", store, "--json")
+    assert found.json["not_copied"] == ["s3://files/opik"]
+    assert "Not copied: the attachments in the bucket files/opik" in found.err
+
+
 def test_prune(cli, store: str, workspaces: Workspaces) -> None:
     """Old traces go, and then the oldest ones until there is room; the audit trail shrinks too."""
     workspaces.create("team-a")

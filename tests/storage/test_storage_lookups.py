@@ -13,6 +13,7 @@ from opik_eval.records import (
     ExperimentItem,
     Prompt,
     PromptVersion,
+    Trace,
 )
 from opik_eval.storage.file import FileStorage
 from opik_eval.storage.memory import MemoryStorage
@@ -35,6 +36,21 @@ class LookupContract:
         for record in records:
             found = [storage.find_by_id(kind, record.id) for kind in kinds]
             assert found == [record if type(record) is kind else None for kind in kinds]
+
+    def test_threads_are_named_once_each(self, storage):
+        """A thread belongs to a project however that is spelt; traces without one name none."""
+        named = [("Shop", "a"), ("shop", "a"), (None, "a"), ("shop", "b\ud800"), ("shop", None)]
+        storage.write(
+            [
+                Trace(id=str(number), project_name=project, thread_id=thread)
+                for number, (project, thread) in enumerate(named)
+            ]
+        )
+        assert sorted(storage.thread_keys()) == [
+            ("default project", "a"),
+            ("shop", "a"),
+            ("shop", "b\ud800"),
+        ]
 
     def test_items_are_found_in_the_latest_versions(self, storage):
         """Deleted items, and items of deleted datasets, are in none."""

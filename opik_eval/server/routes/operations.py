@@ -30,6 +30,7 @@ async def metrics(request: Request, context: Context) -> Response:
     if context.workspace != DEFAULT_WORKSPACE:
         raise FrameworkError(403, "Only admins of the default workspace may do this")
     waiting = anyio.to_thread.current_default_thread_limiter().statistics().tasks_waiting
+    waiting += request.app.state.turns.waiting
     text = await anyio.to_thread.run_sync(request.app.state.metrics.text, waiting)
     return Response(text, media_type=_PROMETHEUS)
 

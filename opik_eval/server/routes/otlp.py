@@ -6,8 +6,8 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from opik_eval.records import Span, utc_now
-from opik_eval.server.bodies import Body
-from opik_eval.server.context import Context
+from opik_eval.server.bodies import Body, RawBody
+from opik_eval.server.context import Context, RequestContext
 from opik_eval.server.costs import priced
 from opik_eval.server.failures import FrameworkError
 from opik_eval.server.payloads import project_or_default
@@ -29,11 +29,15 @@ _TAKES = {
 
 
 @router.post("/traces", openapi_extra=_TAKES)
-def write_otel_spans(request: Request, context: Context, body: Body) -> Response:
+async def write_otel_spans(request: Request, context: Context, body: Body) -> Response:
     """Write spans of an OpenTelemetry exporter; the header ``projectName`` says where to.
 
     Spans that cannot be taken are counted and explained in the answer, as OTLP has it.
     """
+    return await body.in_turn(context, _write, request, context, body)
+
+
+def _write(request: Request, context: RequestContext, body: RawBody) -> Response:
     # A server without OpenTelemetry's package does all else.
     from opik_eval.server.otlp import conversion, decoding, ids
 

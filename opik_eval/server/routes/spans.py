@@ -28,9 +28,9 @@ router = APIRouter(prefix="/v1/private/spans", tags=["Spans"])
 
 
 @router.post("/batch", status_code=204, **takes(tracing.SPANS))
-def write_spans(context: Context, body: Body) -> Response:
+async def write_spans(context: Context, body: Body) -> Response:
     """Write spans; those that are there already are merged field by field."""
-    write_batch(context, Span, objects(body.object(), "spans"))
+    await body.in_turn(context, lambda: write_batch(context, Span, objects(body.object(), "spans")))
     return done()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
@@ -141,10 +141,8 @@ def patch_threads(context: Context, body: Body) -> Response:
     payload = body.object()
     (update,) = objects({"update": [payload.get("update")]}, "update")
     update = merged_tags(update, merge_tags=payload.get("merge_tags") is True)
-    ids = set(texts(payload, "ids"))
-    for thread in context.storage.list_threads():
-        if _model_id(thread) in ids:
-            _change_tags(context, thread.project_name, thread.id, update)
+    for project, thread_id in _named(context, {*texts(payload, "ids")}):
+        _change_tags(context, project, thread_id, update)
     return done()
 
 
@@ -152,11 +150,16 @@ def patch_threads(context: Context, body: Body) -> Response:
 def patch_thread(context: Context, model_id: str, body: Body) -> Response:
     """Change the tags of a thread, named by its model id."""
     update = body.object()
-    for thread in context.storage.list_threads():
-        if _model_id(thread) == model_id:
-            _change_tags(context, thread.project_name, thread.id, update)
-            return done()
+    for project, thread_id in _named(context, {model_id}):
+        _change_tags(context, project, thread_id, update)
+        return done()
     raise not_found("Thread", model_id)
+
+
+def _named(context: RequestContext, model_ids: Collection[str]) -> list[tuple[str, str]]:
+    """Return project and id of the threads that some model ids name."""
+    found = context.pages.thread_keys()
+    return [(key, thread) for key, thread in found if thread_model_id(key, thread) in model_ids]
 
 
 def _change_tags(context: RequestContext, project: str, thread_id: str, update: Payload) -> None:

@@ -28,9 +28,11 @@ router = APIRouter(prefix="/v1/private/traces", tags=["Traces"])
 
 
 @router.post("/batch", status_code=204, **takes(tracing.TRACES))
-def write_traces(context: Context, body: Body) -> Response:
+async def write_traces(context: Context, body: Body) -> Response:
     """Write traces; those that are there already are merged field by field."""
-    write_batch(context, Trace, objects(body.object(), "traces"))
+    await body.in_turn(
+        context, lambda: write_batch(context, Trace, objects(body.object(), "traces"))
+    )
     return done()
 
 

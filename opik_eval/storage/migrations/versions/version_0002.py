@@ -20,7 +20,7 @@ from opik_eval.storage.attachments import BlobStore
 from opik_eval.storage.file_dialect import words
 from opik_eval.storage.metadata_terms import signed, terms_of
 from opik_eval.storage.schema import for_postgres, terms_statements
-from opik_eval.storage.sql_tables import read_payload
+from opik_eval.storage.sql_payloads import read_payload
 from opik_eval.storage.sql_totals import Total
 
 revision = "0002"

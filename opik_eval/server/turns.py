@@ -1,0 +1,44 @@
+"""Large writes take turns, so that small requests are answered soon while others send a lot.
+
+Whoever reads a body of a thousand records holds the interpreter, and whoever writes them holds the
+store. Several at once are no faster than one after the other: they only keep each other, and every
+reader, waiting. What waits for its turn takes no worker thread either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+import anyio
+import anyio.to_thread
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Turns:
+    """The large writes of one server; those of each workspace wait among themselves only.
+
+    Args:
+        at_once: Number of those of one workspace that are dealt with at once.
+    """
+
+    def __init__(self, at_once: int) -> None:
+        self._at_once = at_once
+        self._limits: dict[str, anyio.CapacityLimiter] = {}
+
+    @property
+    def waiting(self) -> int:
+        """Number of writes whose turn has not come."""
+        return sum(limit.statistics().tasks_waiting for limit in self._limits.values())
+
+    async def call(
+        self, workspace: str, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Call a function on a worker thread, when those that came before have ended."""
+        if workspace not in self._limits:
+            self._limits[workspace] = anyio.CapacityLimiter(self._at_once)
+        return await anyio.to_thread.run_sync(
+            lambda: function(*args, **kwargs), limiter=self._limits[workspace]
+        )
