@@ -42,13 +42,13 @@ class WriteBehind:
         self._is_due = False
         self._is_over = threading.Event()
         self._one_at_a_time = threading.Lock()
-        self._failure: Exception | None = None
+        self._failure: BaseException | None = None
 
     def on_event(self, event: Event) -> None:
         """Take an event.
 
         Raises:
-            Exception: What the listener raised at an earlier event, or at this one if it is the
+            BaseException: What the listener raised at an earlier event, or at this one if it is the
                 last of the run.
         """
         if not isinstance(event, self._kinds):
@@ -76,5 +76,5 @@ class WriteBehind:
             while self._waiting:
                 try:
                     self._handle(self._waiting.popleft())
-                except Exception as error:  # noqa: BLE001 - raised where the run can end
+                except BaseException as error:  # noqa: BLE001 - raised where the run can end
                     self._failure = self._failure or error
