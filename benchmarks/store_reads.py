@@ -15,6 +15,7 @@ import argparse
 import json
 import random
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -95,12 +96,17 @@ def milliseconds(question: Callable[[], object]) -> float:
 def main() -> None:
     """Run the benchmark and print its figures as JSON."""
     parser = argparse.ArgumentParser(description="Reads from a large store.")
-    parser.add_argument("--store", default="file:reads.db", help="target of open_storage")
+    parser.add_argument("--store", help="target of open_storage; a file that is removed if absent")
     parser.add_argument("--spans", type=int, default=1_000_000, help="spans to store")
     parser.add_argument("--seed", type=int, default=0, help="seed of metadata and scores")
     parser.add_argument("--out", type=Path, help="write the figures to this JSON file, too")
     options = parser.parse_args()
-    storage = open_storage(options.store)
+    with tempfile.TemporaryDirectory() as folder:
+        _measure(options, options.store or f"file:{folder}/reads.db")
+
+
+def _measure(options: argparse.Namespace, store: str) -> None:
+    storage = open_storage(store)
     begin, cpu, rows = time.perf_counter(), time.process_time(), 0
     for batch in batches(options.spans // _SPANS, options.seed):
         storage.write(batch)

@@ -113,6 +113,8 @@ class UnitRunner:
             with trace_scope(trace):
                 output = checked_output(call(_private_copy(unit.item)), call)
                 _record_output(output, trace)
+        except KeyboardInterrupt as error:
+            raise InterruptError("a task raised KeyboardInterrupt") from error
         except UNIT_FAILURES as error:  # user code; one item's failure
             failure, output = error, None
         seconds = time.perf_counter() - started

@@ -25,8 +25,8 @@ def _execute(runner: UnitRunner, unit: WorkUnit) -> Executed:
     started = time.perf_counter()
     try:
         return runner.execute(unit)
-    except KeyboardInterrupt as error:
-        raise InterruptError("a task raised KeyboardInterrupt") from error
+    except InterruptError:
+        raise
     except BaseException as error:  # noqa: BLE001 - user code, such as an asyncio.run that ended
         return lost(unit, error, time.perf_counter() - started)
 

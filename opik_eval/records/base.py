@@ -71,9 +71,10 @@ class Record(BaseModel):
 
 # What ``BaseModel`` keeps of a model, written past its ``__setattr__``, which refuses.
 _new = object.__new__
-_set_values, _set_named, _set_extra, _set_private = (
-    BaseModel.__dict__[slot].__set__ for slot in BaseModel.__slots__
-)
+_set_values = BaseModel.__dict__["__dict__"].__set__
+_set_named = BaseModel.__dict__["__pydantic_fields_set__"].__set__
+_set_extra = BaseModel.__dict__["__pydantic_extra__"].__set__
+_set_private = BaseModel.__dict__["__pydantic_private__"].__set__
 
 
 @cache
