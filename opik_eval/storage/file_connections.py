@@ -16,9 +16,9 @@ from urllib.parse import quote
 
 from opik_eval.errors import UnavailableError
 from opik_eval.storage.attachments import BlobStore, os_failure
+from opik_eval.storage.file_checkpoints import CHECKPOINT_PAGES, Checkpointer
 from opik_eval.storage.file_errors import closed, explained
 from opik_eval.storage.file_functions import register_functions
-from opik_eval.storage.file_log import LOG_PAGES, LogMover
 from opik_eval.storage.schema import is_current, migrate
 
 _RETRY_SECONDS = 0.02
@@ -53,8 +53,8 @@ class Connections:
     """Held by whoever uses the writer."""
     state_lock: threading.Lock
     """Held for moments around counters and clocks."""
-    log: LogMover
-    """Moves the write-ahead log into the file."""
+    checkpointer: Checkpointer
+    """Moves the write-ahead log into the file from time to time."""
     _idle: deque[sqlite3.Connection]
     _writer: sqlite3.Connection | None
 
@@ -121,13 +121,13 @@ class Connections:
 
     def close(self) -> None:
         """Close all connections; those that are leased follow when they are handed back."""
-        with self.log.lock, self.write_lock:
+        with self.checkpointer.lock, self.write_lock:
             self.is_closed = True
             self._close_idle()
 
     def before_fork(self) -> None:
         """Wait for the write under way and close what is idle."""
-        self.log.lock.acquire()
+        self.checkpointer.lock.acquire()
         self.write_lock.acquire()
         self._close_idle()
 
@@ -137,7 +137,7 @@ class Connections:
             self._reset()
         else:
             self.write_lock.release()
-            self.log.lock.release()
+            self.checkpointer.lock.release()
 
     def borrow(self, use: Callable[[sqlite3.Connection], object]) -> object:
         """Call a function with a connection that nobody else uses meanwhile."""
@@ -151,7 +151,7 @@ class Connections:
         self.generation = object()
         self.write_lock = threading.Lock()
         self.state_lock = threading.Lock()
-        self.log = LogMover(self.write_lock)
+        self.checkpointer = Checkpointer(self.write_lock)
         self._idle = deque()
         self._writer = None
 
@@ -178,7 +178,7 @@ class Connections:
         try:
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute(f"PRAGMA cache_size = -{cache_kib}")
-            connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
+            connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
             connection.execute(f"PRAGMA journal_size_limit = {_LOG_LIMIT_BYTES}")
         except sqlite3.Error:
             connection.close()

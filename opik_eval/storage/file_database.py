@@ -125,7 +125,7 @@ class SqliteDatabase(Database):
                 raise
             if self.connections.write_ahead:
                 changes = connection.total_changes - before
-                self.connections.log.note(changes, self.connections.borrow)
+                self.connections.checkpointer.note(changes, self.connections.borrow)
 
 
 class SqliteTransaction(Transaction):

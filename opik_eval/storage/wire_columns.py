@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import chain
 from types import NoneType
 
 from opik_eval.records import Record, Span, SpanType, Trace
+from opik_eval.storage.microseconds import to_microseconds, write_times
 from opik_eval.storage.sql_dialect import Column
 from opik_eval.storage.wire_codec import EXTRAS, Payload
 from opik_eval.storage.wire_groups import TIMES
@@ -23,10 +24,8 @@ from opik_eval.storage.wire_tables import CODECS
 _TIMES = re.compile(
     r"(?:[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{3}(?:[0-9]{3})?)?Z\n)*"
 )
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
-_FIRST = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
-_LAST = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
+_FIRST = to_microseconds(datetime.min.replace(tzinfo=UTC))
+_LAST = to_microseconds(datetime.max.replace(tzinfo=UTC))
 _SPAN_TYPES: Mapping[object, object] = {str(member): member for member in SpanType}
 
 
@@ -140,7 +139,7 @@ def _microseconds(column: Column) -> Column:
         times = [None if text is None else datetime.fromisoformat(text) for text in column]
     except ValueError:
         raise NotPlain from None
-    return [None if time is None else (time - _EPOCH) // _MICROSECOND for time in times]
+    return write_times(times)
 
 
 def _seconds(column: Column) -> Column:

@@ -13,7 +13,7 @@ import pytest
 from opik_eval.errors import UnavailableError
 from opik_eval.records import Trace
 from opik_eval.storage.file import FileStorage
-from opik_eval.storage.file_log import LogMover
+from opik_eval.storage.file_checkpoints import Checkpointer
 
 
 def write(storage: FileStorage, first: int, count: int) -> None:
@@ -22,9 +22,9 @@ def write(storage: FileStorage, first: int, count: int) -> None:
         storage.write([Trace(id=f"{n:08}", name="ask") for n in range(start, start + 1000)])
 
 
-def movers() -> list[threading.Thread]:
-    """Return the threads that move logs."""
-    return [thread for thread in threading.enumerate() if thread.name == "opik-eval-log"]
+def checkpoints() -> list[threading.Thread]:
+    """Return the threads of checkpoints under way."""
+    return [thread for thread in threading.enumerate() if thread.name == "opik-eval-checkpoint"]
 
 
 def test_the_log_stays_short(tmp_path: Path) -> None:
@@ -32,11 +32,11 @@ def test_the_log_stays_short(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
     with closing(FileStorage(path)) as storage:
         write(storage, 0, 20_000)
-        for thread in movers():
+        for thread in checkpoints():
             thread.join()
         assert path.stat().st_size > 1_000_000, "nothing was moved"
         write(storage, 20_000, 40_000)
-        for thread in movers():
+        for thread in checkpoints():
             thread.join()
         assert path.with_name("a.db-wal").stat().st_size < 32 << 20
         assert sum(1 for _ in storage.list_traces()) == 60_000
@@ -49,7 +49,7 @@ def test_a_closed_file_is_left_alone(tmp_path: Path) -> None:
     write(storage, 0, 12_000)
     storage.close()
     assert not path.with_name("a.db-wal").exists()
-    for thread in movers():
+    for thread in checkpoints():
         thread.join()
     assert [*tmp_path.glob("a.db-*")] == []
 
@@ -80,10 +80,10 @@ def test_a_failure_is_left_to_the_next_commit(error: Exception) -> None:
         tries.append(error)
         raise error
 
-    mover = LogMover(threading.Lock())
+    checkpointer = Checkpointer(threading.Lock())
     for _ in range(2):
-        mover.note(1_000_000, borrow)
-        for thread in movers():
+        checkpointer.note(1_000_000, borrow)
+        for thread in checkpoints():
             thread.join()
     assert len(tries) == 2
 
@@ -95,4 +95,4 @@ def test_an_ending_interpreter_moves_nothing(monkeypatch: pytest.MonkeyPatch) ->
         raise RuntimeError("can't start new thread at interpreter shutdown")
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
-    LogMover(threading.Lock()).note(1_000_000, lambda _: pytest.fail("it ran"))
+    Checkpointer(threading.Lock()).note(1_000_000, lambda _: pytest.fail("it ran"))
