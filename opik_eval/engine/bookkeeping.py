@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from operator import attrgetter
 from typing import TYPE_CHECKING, cast
 
 from opik_eval.engine.metric_calls import model_use_of
@@ -13,6 +12,8 @@ from opik_eval.experiments.result import TestCase, TestResult
 from opik_eval.ids import new_id
 from opik_eval.metrics.base import ScoreResult
 from opik_eval.records import (
+    Columns,
+    ErrorInfo,
     ExperimentItem,
     FeedbackScore,
     ItemScore,
@@ -22,9 +23,11 @@ from opik_eval.storage.base import Writable
 
 if TYPE_CHECKING:
     from opik_eval.engine.runner import RunLabels
-    from opik_eval.engine.units import Scored, WorkUnit
+    from opik_eval.engine.units import Finished, Scored, WorkUnit
 
-_IS_SCORED = attrgetter("is_scored")
+
+_Said = dict[str, object]
+"""What a record inside an item says, by field."""
 
 
 def result_of(scored: Scored) -> TestResult:
@@ -87,50 +90,69 @@ def score_of(score: ItemScore) -> ScoreResult:
     )
 
 
-def records_of(scored: Scored, result: TestResult, labels: RunLabels) -> list[Writable]:
-    """Return everything the store keeps of one unit: trace, spans, scores, experiment item."""
-    executed = scored.executed
-    records: list[Writable] = [*executed.spans, *scored.calls]
+def records_of(batch: Sequence[Finished], labels: RunLabels) -> list[Writable]:
+    """Return everything the store keeps of some units: traces, spans, scores, experiment items."""
     now = utc_now()
-    if trace_id := result.test_case.trace_id:
-        scores = filter(_IS_SCORED, scored.scores)
-        records += [_feedback(score, trace_id, labels, now) for score in scores]
+    records: list[Writable] = [record for finished in batch for record in finished.records]
+    judged = [
+        (finished.result.test_case.trace_id, score)
+        for finished in batch
+        for score in finished.result.score_results
+        if score.is_scored and finished.result.test_case.trace_id
+    ]
+    if judged:
+        records.append(_feedback(judged, labels, now))
     if labels.experiment_id is not None:
-        stored = executed.unit.stored
-        records.append(
-            ExperimentItem.unchecked(
-                id=stored.id if stored else new_id(),
-                experiment_id=labels.experiment_id,
-                dataset_item_id=executed.unit.dataset_item.id,
-                trace_id=trace_id or None,
-                trial_id=executed.unit.trial,
-                resume_key=_resume_key(executed.unit, labels),
-                project_name=labels.project_name,
-                input=dict(executed.unit.item) if labels.keep_input else None,
-                output=executed.output,
-                error_info=executed.error,
-                scores=_item_scores(scored.scores, stored),
-                task_seconds=executed.seconds,
-                scoring_seconds=scored.seconds,
-                usage=result.usage,
-                cost_usd=result.cost_usd,
-                unpriced_calls=result.unpriced_calls,
-                created_at=stored.created_at if stored else now,
-                last_updated_at=now,
-            )
-        )
+        records.append(_items(batch, labels, now))
     return records
 
 
-def _feedback(score: ScoreResult, trace_id: str, labels: RunLabels, now: datetime) -> FeedbackScore:
-    return FeedbackScore.unchecked(
-        entity_id=trace_id,
-        name=score.name,
-        value=float(score.value or 0.0),
-        category_name=score.category_name,
-        reason=score.reason,
-        project_name=labels.project_name,
-        last_updated_at=now,
+def _feedback(
+    judged: Sequence[tuple[str, ScoreResult]], labels: RunLabels, now: datetime
+) -> Columns[FeedbackScore]:
+    count = len(judged)
+    return Columns(
+        FeedbackScore,
+        {
+            "entity_type": ["trace"] * count,
+            "entity_id": [trace_id for trace_id, _ in judged],
+            "name": [score.name for _, score in judged],
+            "value": [float(score.value or 0.0) for _, score in judged],
+            "category_name": [score.category_name for _, score in judged],
+            "reason": [score.reason for _, score in judged],
+            "project_name": [labels.project_name] * count,
+            "last_updated_at": [now] * count,
+        },
+    )
+
+
+def _items(batch: Sequence[Finished], labels: RunLabels, now: datetime) -> Columns[ExperimentItem]:
+    count = len(batch)
+    units = [finished.unit for finished in batch]
+    results = [finished.result for finished in batch]
+    earlier = [unit.stored for unit in units]
+    return Columns(
+        ExperimentItem,
+        {
+            "id": [new_id() if stored is None else stored.id for stored in earlier],
+            "experiment_id": [labels.experiment_id] * count,
+            "dataset_item_id": [unit.dataset_item.id for unit in units],
+            "trace_id": [result.test_case.trace_id or None for result in results],
+            "trial_id": [unit.trial for unit in units],
+            "resume_key": [_resume_key(unit, labels) for unit in units],
+            "project_name": [labels.project_name] * count,
+            "input": [unit.item if labels.keep_input else None for unit in units],
+            "output": [result.test_case.task_output for result in results],
+            "error_info": [result.error and _said(result.error) for result in results],
+            "scores": [*map(_item_scores, results, earlier)],
+            "task_seconds": [result.task_execution_time for result in results],
+            "scoring_seconds": [result.scoring_time for result in results],
+            "usage": [result.usage for result in results],
+            "cost_usd": [result.cost_usd for result in results],
+            "unpriced_calls": [result.unpriced_calls for result in results],
+            "created_at": [now if stored is None else stored.created_at for stored in earlier],
+            "last_updated_at": [now] * count,
+        },
     )
 
 
@@ -140,21 +162,25 @@ def _resume_key(unit: WorkUnit, labels: RunLabels) -> str | None:
     return f"{unit.key}:{labels.metrics_key}"
 
 
-def _item_scores(
-    scores: Iterable[ScoreResult], stored: ExperimentItem | None
-) -> tuple[ItemScore, ...]:
-    new = {score.name: _item_score(score) for score in scores}
-    if stored is None or not stored.scores:
-        return tuple(new.values())
-    return (*(old for old in stored.scores if old.name not in new), *new.values())
+def _item_scores(result: TestResult, earlier: ExperimentItem | None) -> list[_Said]:
+    new = {score.name: _item_score(score) for score in result.score_results}
+    old = earlier.scores if earlier is not None else None
+    return [*(_said(score) for score in old or () if score.name not in new), *new.values()]
 
 
-def _item_score(score: ScoreResult) -> ItemScore:
-    return ItemScore.unchecked(
-        name=score.name,
-        value=score.value if score.is_scored else None,
-        reason=score.reason,
-        category_name=score.category_name,
-        metadata=score.metadata,
-        scoring_failed=bool(score.scoring_failed),
-    )
+def _item_score(score: ScoreResult) -> _Said:
+    said: _Said = {"name": score.name}
+    if score.is_scored:
+        said["value"] = score.value
+    if score.reason is not None:
+        said["reason"] = score.reason
+    if score.category_name is not None:
+        said["category_name"] = score.category_name
+    if score.metadata is not None:
+        said["metadata"] = score.metadata
+    said["scoring_failed"] = bool(score.scoring_failed)
+    return said
+
+
+def _said(record: ItemScore | ErrorInfo) -> _Said:
+    return {name: value for name, value in vars(record).items() if value is not None}

@@ -33,6 +33,7 @@ class Recorder:
 
     Args:
         storage: Where to.
+        records_of: Returns what the store keeps of some units.
         on_durable: Receives each batch after it is committed, one call at a time.
         on_failure: Receives the error when the store fails for good; nothing is written after it.
     """
@@ -41,10 +42,12 @@ class Recorder:
         self,
         storage: Storage,
         *,
+        records_of: Callable[[Sequence[Finished]], Sequence[Writable]],
         on_durable: Callable[[Sequence[Finished]], None],
         on_failure: Callable[[StorageError], None],
     ) -> None:
         self._storage = storage
+        self._records_of = records_of
         self._on_durable = on_durable
         self._on_failure = on_failure
         self._waiting: list[Finished] = []
@@ -143,11 +146,10 @@ class Recorder:
 
     def _store(self, batch: Sequence[Finished]) -> None:
         """Write a batch: at once, or by halves down to the units that are refused."""
-        records: list[Writable] = [record for unit in batch for record in unit.records]
         try:
             if self._error is not None:
                 raise self._error
-            self._storage.write(records)
+            self._storage.write(self._records_of(batch))
         except Exception as error:  # noqa: BLE001 - backends are pluggable, records hold any object
             if isinstance(error, StorageError) and not isinstance(error, ConflictError):
                 self._fail(batch, error)

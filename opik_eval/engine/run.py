@@ -7,8 +7,10 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
+from opik_eval.engine.bookkeeping import records_of
 from opik_eval.engine.executors import run_in_processes
 from opik_eval.engine.failures import find_cause
 from opik_eval.engine.progress import Listener
@@ -97,7 +99,10 @@ class Run:
         keys = output_keys(spec.runner.task) if spec.runner.task else None
         self._must_check = spec.check_arguments and keys is None
         self._recorder = Recorder(
-            spec.storage, on_durable=self._on_durable, on_failure=self._on_failure
+            spec.storage,
+            records_of=partial(records_of, labels=spec.runner.labels),
+            on_durable=self._on_durable,
+            on_failure=self._on_failure,
         )
 
     async def execute(self) -> RunOutcome:

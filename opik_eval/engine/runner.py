@@ -11,7 +11,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import cast
 
-from opik_eval.engine.bookkeeping import records_of, result_of
+from opik_eval.engine.bookkeeping import result_of
 from opik_eval.engine.failures import UNIT_FAILURES, InterruptError, is_being_cancelled
 from opik_eval.engine.metric_calls import MetricCalls
 from opik_eval.engine.scoring import (
@@ -186,9 +186,9 @@ class UnitRunner:
         return self._scored(executed, inputs, scores, time.perf_counter() - started)
 
     def finish(self, scored: Scored) -> Finished:
-        """Return the result and the records of a scored unit."""
-        result = result_of(scored)
-        return Finished(scored.executed.unit, result, records_of(scored, result, self.labels))
+        """Return the result of a scored unit, with what was traced."""
+        executed = scored.executed
+        return Finished(executed.unit, result_of(scored), [*executed.spans, *scored.calls])
 
     def run(self, unit: WorkUnit) -> Finished:
         """Run a unit from start to end in the calling thread (used in worker processes)."""

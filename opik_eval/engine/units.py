@@ -17,7 +17,6 @@ from opik_eval.records import (
     Span,
     Trace,
 )
-from opik_eval.storage.base import Writable
 from opik_eval.tracing.context import TraceState
 
 
@@ -65,11 +64,15 @@ class Executed:
 
 @dataclass(slots=True)
 class Finished:
-    """A unit that is scored, with everything the store has to keep of it."""
+    """A unit that is scored.
+
+    Attributes:
+        records: What was traced while it ran; the store keeps it, and what the result says.
+    """
 
     unit: WorkUnit
     result: TestResult
-    records: list[Writable]
+    records: Sequence[Trace | Span | FeedbackScore]
 
 
 @dataclass(slots=True)

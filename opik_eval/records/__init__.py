@@ -1,6 +1,7 @@
 """The records: the only things that cross the storage boundary."""
 
 from opik_eval.records.base import Record, UtcDatetime, utc_now
+from opik_eval.records.columns import Columns, one_by_one
 from opik_eval.records.dataset import Dataset, DatasetItem, DatasetVersion
 from opik_eval.records.document import Document
 from opik_eval.records.experiment import Experiment, ExperimentItem
@@ -12,6 +13,7 @@ from opik_eval.records.trace import Attachment, ErrorInfo, Span, SpanType, Threa
 
 __all__ = [
     "Attachment",
+    "Columns",
     "Dataset",
     "DatasetItem",
     "DatasetVersion",
@@ -35,5 +37,6 @@ __all__ = [
     "Thread",
     "Trace",
     "UtcDatetime",
+    "one_by_one",
     "utc_now",
 ]

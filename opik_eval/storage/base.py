@@ -33,6 +33,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 from opik_eval.records import (
     Attachment,
+    Columns,
     Dataset,
     DatasetItem,
     DatasetVersion,
@@ -63,9 +64,10 @@ Writable = (
     | Prompt
     | PromptVersion
     | Optimization
+    | Columns[FeedbackScore]
+    | Columns[ExperimentItem]
 )
-"""Records that ``write`` takes. Items of datasets go through ``change_items``, files through
-``put_attachment``; everything else is derived."""
+"""What ``write`` takes; items of datasets and files have methods of their own."""
 
 
 @dataclass(frozen=True, kw_only=True)

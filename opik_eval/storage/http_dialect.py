@@ -8,7 +8,6 @@ from typing import Literal, Protocol, cast
 
 from opik_eval.records import Attachment, DatasetItem, DatasetVersion, Record
 from opik_eval.serialization import loads
-from opik_eval.storage.base import Writable
 from opik_eval.storage.http_connection import Reply
 from opik_eval.storage.outbox import Entry
 from opik_eval.storage.wire import Payload, attachment_from_wire
@@ -28,7 +27,7 @@ class Dialect(Protocol):
         """
         ...
 
-    def write_now(self, records: Sequence[Writable]) -> None:
+    def write_now(self, records: Sequence[Record]) -> None:
         """Write records that include datasets or prompts, whose names the server arbitrates.
 
         Raises:

@@ -11,7 +11,6 @@ from typing_extensions import override
 
 from opik_eval.records import DatasetItem, DatasetVersion, Record
 from opik_eval.serialization import loads
-from opik_eval.storage.base import Writable
 from opik_eval.storage.http_connection import (
     Connection,
     Reply,
@@ -90,7 +89,7 @@ class NativeDialect(Dialect):
         return self._connection.exchange("PUT", f"{ROOT}/records", body=body)
 
     @override
-    def write_now(self, records: Sequence[Writable]) -> None:
+    def write_now(self, records: Sequence[Record]) -> None:
         payloads = [record_to_wire(record) for record in records]
         self._connection.ask("PUT", f"{ROOT}/records", json={"records": payloads})
 

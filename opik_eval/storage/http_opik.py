@@ -19,7 +19,6 @@ from typing_extensions import override
 from opik_eval.errors import NotFoundError, PayloadError, StorageError
 from opik_eval.ids import new_id
 from opik_eval.records import Dataset, DatasetItem, DatasetVersion, Experiment, Prompt, Record
-from opik_eval.storage.base import Writable
 from opik_eval.storage.experiment_uploads import FinishedItem, UploadedItems
 from opik_eval.storage.http_connection import Connection, Reply
 from opik_eval.storage.http_dialect import Dialect
@@ -66,7 +65,7 @@ class OpikDialect(Dialect):
         return self._writer.write(records)
 
     @override
-    def write_now(self, records: Sequence[Writable]) -> None:
+    def write_now(self, records: Sequence[Record]) -> None:
         for record in records:
             if isinstance(record, Dataset | Prompt):
                 put_named(self._connection, self._reader.find, record)

@@ -22,6 +22,7 @@ from opik_eval.records import (
     Record,
     Span,
     Trace,
+    one_by_one,
 )
 from opik_eval.serialization import dumps
 from opik_eval.storage.base import FlushReport, Writable
@@ -113,7 +114,7 @@ class HttpState:
     def write(self, records: Iterable[Writable]) -> None:
         """Keep records for the server; those with names that may be taken go there at once."""
         self.check_open()
-        given = list(records)
+        given = one_by_one(records)
         for record in given:
             if type(record) not in _WRITABLE:
                 raise ConfigError(

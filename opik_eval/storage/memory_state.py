@@ -22,6 +22,7 @@ from opik_eval.records import (
     Record,
     Span,
     Trace,
+    one_by_one,
 )
 from opik_eval.storage.base import Writable
 from opik_eval.storage.memory_items import MemoryItems
@@ -98,7 +99,7 @@ class MemoryState:
 
     def write(self, records: Iterable[Writable]) -> None:
         """Merge records into the tables; all of them or none."""
-        arrived = list(records)
+        arrived = one_by_one(records)
         named = {r.project_name for r in arrived if isinstance(r, Trace | Span) and r.project_name}
         states = self._states(arrived)
         with self.locked():

@@ -73,19 +73,19 @@ class Table(Generic[R]):
         name: The table.
         kind: Type of the records.
         key: Columns that identify a record.
-        computed: Columns beside the fields, each with the field it depends on and how it is made.
+        computed: Columns beside the fields, each with the fields it depends on and what makes it of
+            their columns. An update that does not name the first of these keeps the old cell.
         own: Columns that the owner of the table fills in, after all others.
-        derived: How computed columns follow from the column of the field they depend on, if that is
-            all they depend on.
         merges_whole: Of two writes of a record the newer replaces the other, field for field.
     """
 
     name: str
     kind: type[R]
     key: tuple[str, ...] = ("id",)
-    computed: Mapping[str, tuple[str, Callable[[R], object]]] = field(default_factory=dict)
+    computed: Mapping[str, tuple[tuple[str, ...], Callable[..., Column]]] = field(
+        default_factory=dict
+    )
     own: tuple[str, ...] = ("written_at", "older")
-    derived: Mapping[str, Callable[[Column], Column]] = field(default_factory=dict)
     merges_whole: bool = False
 
 
@@ -118,14 +118,16 @@ class RowCodec(Generic[R]):
         self._values_of = itemgetter(*self.fields)
         self.sources = [
             *range(len(self.fields)),
-            *(self.fields.index(source) for source, _ in table.computed.values()),
+            *(self.fields.index(sources[0]) for sources, _ in table.computed.values()),
         ]
         self._computed = [
-            (compute, self._writer(name)) for name, (_, compute) in table.computed.items()
+            (compute, [self.fields.index(source) for source in sources])
+            for sources, compute in table.computed.values()
         ]
+        self._nested = [index for index, name in enumerate(self.fields) if name in _NESTED]
         self._writers = [
             (index, write)
-            for index, name in enumerate(self.fields)
+            for index, name in enumerate((*self.fields, *table.computed))
             if (write := self._writer(name)) is not None
         ]
         self._readers = [
@@ -161,36 +163,35 @@ class RowCodec(Generic[R]):
 
     def columns_of(self, records: Sequence[R]) -> list[Column]:
         """Return the columns of fields and the computed ones; ``own`` ones are missing."""
-        columns: list[Column] = [
+        columns: list[Column | None] = [
             *zip(*(self._values_of(vars(record)) for record in records), strict=True)
         ]
-        for index, write in self._writers:
-            columns[index] = write(columns[index])
+        for index in self._nested:
+            columns[index] = [_as_dicts(getattr(record, self.fields[index])) for record in records]
         for index, name in self._defaults:
             columns[index] = [
-                value if name in record.model_fields_set else None
-                for value, record in zip(columns[index], records, strict=True)
+                getattr(record, name) if name in record.model_fields_set else None
+                for record in records
             ]
-        for compute, finish in self._computed:
-            cells = [*map(compute, records)]
-            columns.append(cells if finish is None else finish(cells))
-        return columns
+        return self.columns_of_values(columns, len(records))
 
     def columns_of_values(self, values: Sequence[Column | None], count: int) -> list[Column]:
         """Return the same columns of records whose fields have these values.
 
         Args:
             values: A column for each field, ``None`` where no record names it; in the columns
-                ``None`` where a record names nothing. Times may be microseconds since 1970.
+                ``None`` where a record names nothing. Times may be microseconds since 1970;
+                records inside records are dictionaries.
             count: Number of records.
         """
         nothing = [None] * count
-        columns = [nothing if column is None else column for column in values]
-        for name, derive in self.table.derived.items():
-            columns.append(derive(columns[self.fields.index(self.table.computed[name][0])]))
-        computed = enumerate(self._computed, len(self.fields))
-        finishes = [(place, finish) for place, (_, finish) in computed if finish is not None]
-        for index, write in (*self._writers, *finishes):
+        columns = [
+            nothing if column is None or column.count(None) == count else column
+            for column in values
+        ]
+        for compute, places in self._computed:
+            columns.append(compute(*(columns[place] for place in places)))
+        for index, write in self._writers:
             if columns[index] is not nothing:
                 columns[index] = write(columns[index])
         return columns
@@ -228,7 +229,7 @@ class RowCodec(Generic[R]):
 
     def _writer(self, name: str) -> Callable[[Column], Column] | None:
         if name in STRUCTURED:
-            return self._write_nested if name in _NESTED else self._write_payloads
+            return self._write_payloads
         if name in _TIMES:
             return write_times
         if name in _REALS:
@@ -258,9 +259,6 @@ class RowCodec(Generic[R]):
 
     def _write_terms(self, column: Column) -> Column:
         return [*map(self._dialect.terms, column)]
-
-    def _write_nested(self, column: Column) -> Column:
-        return self._write_payloads([_as_dicts(value) for value in column])
 
     def _write_payloads(self, column: Column) -> Column:
         given = [value for value in column if value is not None]
@@ -293,23 +291,27 @@ def _project_keys(names: Column) -> Column:
     return [keys[name] for name in names]
 
 
-def _project_key(record: Trace | Span) -> str:
-    return project_key(record.project_name)
-
-
 def _metadata_terms(column: Column) -> Column:
     if {*map(type, column)} == {NoneType}:
         return column
     return [None if metadata is None else terms_of(metadata) for metadata in column]
 
 
-def _score_project_key(score: FeedbackScore) -> str:
-    return project_key(score.project_name) if score.entity_type == "thread" else ""
+def _author_keys(authors: Column) -> Column:
+    return [author or "" for author in authors]
 
 
-def _failed_scores(item: ExperimentItem) -> str | None:
-    scores = item.scores or ()
-    names = [score.name for score in scores if score.scoring_failed or score.value is None]
+def _score_project_keys(names: Column, entity_types: Column) -> Column:
+    keys = zip(_project_keys(names), entity_types, strict=True)
+    return [key if entity_type == "thread" else "" for key, entity_type in keys]
+
+
+def _failed_scores(column: Column) -> Column:
+    return [_names_of_failed(scores) if scores else None for scores in column]
+
+
+def _names_of_failed(scores: Sequence[Mapping[str, object]]) -> str | None:
+    names = [s["name"] for s in scores if s.get("scoring_failed") or s.get("value") is None]
     return dumps(names).decode() if names else None
 
 
@@ -317,25 +319,21 @@ PROJECTS = Table(
     "projects",
     Project,
     key=("project_key",),
-    computed={"project_key": ("name", lambda project: project_key(project.name))},
+    computed={"project_key": (("name",), lambda names: [*map(project_key, names)])},
 )
-_TRACED: Mapping[str, tuple[str, Callable[[Trace | Span], object]]] = {
-    "project_key": ("project_name", _project_key),
-    "metadata_terms": ("metadata", lambda record: terms_of(record.metadata)),
+_TRACED: Mapping[str, tuple[tuple[str, ...], Callable[..., Column]]] = {
+    "project_key": (("project_name",), _project_keys),
+    "metadata_terms": (("metadata",), _metadata_terms),
 }
-_DERIVED: Mapping[str, Callable[[Column], Column]] = {
-    "project_key": _project_keys,
-    "metadata_terms": _metadata_terms,
-}
-TRACES = Table("traces", Trace, computed=_TRACED, derived=_DERIVED)
-SPANS = Table("spans", Span, computed=_TRACED, derived=_DERIVED)
+TRACES = Table("traces", Trace, computed=_TRACED)
+SPANS = Table("spans", Span, computed=_TRACED)
 FEEDBACK_SCORES = Table(
     "feedback_scores",
     FeedbackScore,
     key=("entity_type", "entity_id", "name", "author_key", "project_key"),
     computed={
-        "author_key": ("author", lambda score: score.author or ""),
-        "project_key": ("project_name", _score_project_key),
+        "author_key": (("author",), _author_keys),
+        "project_key": (("project_name", "entity_type"), _score_project_keys),
     },
     merges_whole=True,
 )
@@ -349,7 +347,7 @@ DATASET_ITEMS = Table(
 DATASET_VERSIONS = Table("dataset_versions", DatasetVersion, own=())
 EXPERIMENTS = Table("experiments", Experiment)
 EXPERIMENT_ITEMS = Table(
-    "experiment_items", ExperimentItem, computed={"failed_scores": ("scores", _failed_scores)}
+    "experiment_items", ExperimentItem, computed={"failed_scores": (("scores",), _failed_scores)}
 )
 PROMPTS = Table("prompts", Prompt)
 PROMPT_VERSIONS = Table("prompt_versions", PromptVersion)

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from typing import cast
 
-from opik_eval.records import ExperimentItem, FeedbackScore, ScoreSummary
+from opik_eval.records import ScoreSummary
 from opik_eval.serialization import loads
 from opik_eval.storage.sql_dialect import Database, Dialect, Row, Transaction
 
@@ -128,31 +128,29 @@ def totals_kept(
     _add(transaction, dialect, {key: t for key, t in after.items() if any(astuple(t))})
 
 
-def contributions_of(
-    items: Sequence[ExperimentItem], scores: Sequence[FeedbackScore]
-) -> dict[_Key, Total] | None:
-    """Return what records contribute if nothing of their items and traces is stored.
+def contributions_of(items: Sequence[Row], scores: Sequence[Row]) -> dict[_Key, Total] | None:
+    """Return what rows contribute if nothing of their items and traces is stored.
 
     ``None`` if several are of the same item or score, so that they have to be merged first.
 
     Args:
-        items: Experiment items.
-        scores: Scores of traces.
+        items: Of experiment items id, experiment, trace and names of failed scores.
+        scores: Of scores of traces trace, name, author's key, value and the word ``trace``.
     """
-    values: dict[str, dict[str, list[float]]] = {}
-    for score in scores:
-        values.setdefault(score.entity_id, {}).setdefault(score.name, []).append(score.value)
-    judgements = {(score.entity_id, score.name, score.author or "") for score in scores}
-    if len({item.id for item in items}) < len(items) or len(judgements) < len(scores):
+    if len({row[0] for row in items}) < len(items) or len({row[:3] for row in scores}) < len(
+        scores
+    ):
         return None
+    values: dict[str, dict[str, list[float]]] = {}
+    for trace_id, name, _, value, _ in scores:
+        values.setdefault(trace_id, {}).setdefault(name, []).append(float(value))
     totals: defaultdict[_Key, Total] = defaultdict(Total)
     means: defaultdict[_Key, list[float]] = defaultdict(list)
-    for item in items:
-        for name, several in values.get(item.trace_id or "", {}).items():
-            means[item.experiment_id, name].append(_mean(several))
-        for said in item.scores or ():
-            if said.scoring_failed or said.value is None:
-                totals[item.experiment_id, said.name].failed += 1
+    for _, experiment_id, trace_id, failed in items:
+        for name, several in values.get(trace_id, {}).items():
+            means[experiment_id, name].append(_mean(several))
+        for name in cast("list[str]", loads(failed)) if failed else ():
+            totals[experiment_id, name].failed += 1
     for key, found in means.items():
         for value, count in Counter(found).items():  # most scores take few values
             totals[key].add_value(value, count)

@@ -11,10 +11,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import repeat
+from operator import itemgetter
 from typing import Generic, TypeVar, cast
 
 from opik_eval.errors import ConfigError, ConflictError
 from opik_eval.records import (
+    Columns,
     Dataset,
     Document,
     ExperimentItem,
@@ -40,6 +42,11 @@ from opik_eval.storage.wire_groups import KINDS, columns_of, group_records, is_g
 R = TypeVar("R", bound=Record)
 _NO_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 _NAMED = (Dataset, Prompt)
+_IN_PROJECTS = (Trace, Span)
+_OF_ITEM = ("id", "experiment_id", "trace_id", "failed_scores")
+_OF_SCORE = ("entity_id", "name", "author_key", "value", "entity_type")
+_Values = tuple[type[Record], Sequence[Column | None]]
+"""The type of some records, and a column for each of its fields."""
 
 
 class RecordWriter:
@@ -62,14 +69,21 @@ class RecordWriter:
         self._known_projects: set[str] = set()
 
     def write(self, records: Iterable[Writable | Document]) -> None:
-        """Upsert records: all of them or none.
+        """Upsert records, and columns of such: all of them or none.
 
         Raises:
             ConfigError: A record is of a type that is not written this way.
             ConflictError: A name is taken.
             UnavailableError: The file is locked, read-only or full.
         """
-        self._write_all(self._batches(records))
+        found, tables = list[Record](), list[_Values]()
+        for record in records:
+            if type(record) is Columns:
+                values = [record.values.get(name) for name in record.kind.model_fields]
+                tables.append((record.kind, values))
+            else:
+                found.append(cast("Record", record))
+        self._write_all(self._batches(found), tables)
 
     def write_payloads(self, payloads: Sequence[Payload]) -> None:
         """Upsert the records of payloads: all of them or none. Raises ``PayloadError``, too."""
@@ -91,16 +105,17 @@ class RecordWriter:
     def _write_all(
         self,
         batches: Mapping[type[Record], Sequence[Record]],
-        short: Iterable[tuple[type[Record], Sequence[Column | None]]] = (),
+        tables: Iterable[_Values] = (),
     ) -> None:
         """Write records, and others whose columns are what ``plain_columns`` returns."""
         rows = defaultdict[type[Record], list[Row]](list)
         named = _projects_of(batches)
-        for kind, values in short:
+        for kind, values in tables:
             codec = self._mergers[kind].codec
-            count = len(values[0] or ())
+            count = max(len(column) for column in values if column is not None)
             rows[kind] += self._rows(codec, codec.columns_of_values(values, count))
-            named.update(values[codec.fields.index("project_name")] or ())
+            if kind in _IN_PROJECTS:
+                named.update(values[codec.fields.index("project_name")] or ())
         for kind, batch in batches.items():
             codec = self._mergers[kind].codec
             rows[kind] += self._rows(codec, codec.columns_of(batch))
@@ -130,17 +145,14 @@ class RecordWriter:
         named = [kind for kind in _NAMED if kind in batches]
         if named:
             transaction.lock("names")
-        items = cast("Sequence[ExperimentItem]", batches.get(ExperimentItem, ()))
-        scores = [
-            score
-            for score in cast("Sequence[FeedbackScore]", batches.get(FeedbackScore, ()))
-            if score.entity_type == "trace"
-        ]
-        traces = [*(item.trace_id for item in items), *(score.entity_id for score in scores)]
+        items = self._cells(ExperimentItem, _OF_ITEM, rows)
+        judged = self._cells(FeedbackScore, _OF_SCORE, rows)
+        scores = [cells for cells in judged if cells[-1] == "trace"]
+        traces = [*(item[2] for item in items), *(score[0] for score in scores)]
         with totals_kept(
             transaction,
             self._database.dialect,
-            item_ids=[item.id for item in items],
+            item_ids=[item[0] for item in items],
             trace_ids=[*dict.fromkeys(filter(None, traces))],
             new=contributions_of(items, scores),
         ):
@@ -182,6 +194,17 @@ class RecordWriter:
                     remedy="write items of datasets with change_items, files with put_attachment",
                 )
         return batches
+
+    def _cells(
+        self, kind: type[Record], names: Sequence[str], rows: Mapping[type[Record], Sequence[Row]]
+    ) -> list[Row]:
+        """Return some cells of each row of a type, texts as they were given."""
+        if kind not in rows:
+            return []
+        places = map(self._mergers[kind].codec.columns.index, names)
+        found = map(itemgetter(*places), rows[kind])
+        read = self._database.dialect.read_text
+        return [*found] if read is None else [tuple(map(read, cells)) for cells in found]
 
     def _rows(self, codec: RowCodec[Record], columns: Sequence[Column]) -> list[Row]:
         """Return the rows of columns, after adding the times of the writes."""

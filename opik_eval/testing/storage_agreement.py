@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from random import Random
+from typing import TypeVar
 
 import pytest
 
 from opik_eval.errors import StorageError
 from opik_eval.records import (
+    Columns,
     Dataset,
     DatasetItem,
     ErrorInfo,
@@ -15,6 +18,7 @@ from opik_eval.records import (
     ExperimentItem,
     FeedbackScore,
     ItemScore,
+    Record,
     Span,
     SpanType,
     Trace,
@@ -41,6 +45,7 @@ _KEYS = ("k", "0", "a.b", "K")
 _PATHS = ("k", "0", '"a.b"', "K", "k.k", "k.0", "k.0.k", "0.0", "missing")
 _ENTITY_IDS = ("1", "2", "3")
 
+R = TypeVar("R", bound=Record)
 Step = tuple[str, tuple[object, ...], dict[str, object]]
 """A call: name of the method, arguments, keywords."""
 
@@ -55,6 +60,18 @@ class AgreementContract(StorageCase):
         for _ in range(40):
             step = random_step(random)
             assert outcome(storage, step) == outcome(model, step)
+        assert everything(self.reopen(storage)) == everything(model)
+
+    @pytest.mark.parametrize("seed", range(6))
+    def test_columns_are_written_like_their_records(self, storage: Storage, seed: int) -> None:
+        """Scores and items in columns, new ones and old ones, end as one by one they would."""
+        random, model = Random(seed), MemoryStorage()
+        for _ in range(3):
+            scores = [_random_score(random) for _ in range(20)]
+            items = [_random_result(random) for _ in range(random.choice((1, 20)))]
+            trace = _random_trace(random)
+            storage.write([in_columns(scores), trace, in_columns(items)])
+            model.write([trace, *scores, *items])
         assert everything(self.reopen(storage)) == everything(model)
 
     @pytest.mark.parametrize("seed", range(6))
@@ -74,6 +91,15 @@ class AgreementContract(StorageCase):
                     where,
                     _select(model, entity, where),
                 )
+
+
+def in_columns(records: Sequence[R]) -> Columns[R]:
+    """Return records of one type as columns."""
+    said = [record.model_dump(exclude_unset=True, exclude_none=True) for record in records]
+    if isinstance(records[0], FeedbackScore):
+        said = [{"entity_type": "trace", **one} for one in said]
+    names = {name: None for one in said for name in one}
+    return Columns(type(records[0]), {name: [one.get(name) for one in said] for name in names})
 
 
 def random_filter(random: Random, entity: Entity, depth: int = 2) -> Filter:

@@ -58,10 +58,13 @@ def finished(index: int) -> Finished:
 
 def recorder_on(storage: FakeStorage) -> tuple[Recorder, Heard]:
     heard = Heard()
-    return (
-        Recorder(storage, on_durable=heard.on_durable, on_failure=heard.on_failure),  # type: ignore[arg-type]
-        heard,
+    recorder = Recorder(
+        storage,  # type: ignore[arg-type]
+        records_of=lambda batch: [record for unit in batch for record in unit.records],
+        on_durable=heard.on_durable,
+        on_failure=heard.on_failure,
     )
+    return recorder, heard
 
 
 def test_units_are_reported_once_they_are_stored() -> None:

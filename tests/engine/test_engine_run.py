@@ -16,7 +16,7 @@ from opik_eval.engine.units import WorkUnit
 from opik_eval.errors import MissingArgumentError, UnavailableError
 from opik_eval.experiments.result import TestResult
 from opik_eval.metrics import Equals
-from opik_eval.records import ExperimentItem
+from opik_eval.records import ExperimentItem, one_by_one
 from opik_eval.storage.base import Storage, Writable
 
 
@@ -214,7 +214,7 @@ class Refusing:
         self._inner, self._error, self._needle = inner, error, needle
 
     def write(self, records: Iterable[Writable]) -> None:
-        kept = list(records)
+        kept = one_by_one(records)
         for record in kept:
             if isinstance(record, ExperimentItem) and record.dataset_item_id == self._needle:
                 raise self._error
