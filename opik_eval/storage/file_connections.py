@@ -26,6 +26,7 @@ _PAGE_BYTES = 8_192
 _WRITER_CACHE_KIB = 32_768
 _READER_CACHE_KIB = 4_096
 _IDLE_READERS = 8
+_CACHED_STATEMENTS = 128  # the largest, which insert many rows, take 300 KB each
 _LOG_LIMIT_BYTES = 64 << 20
 
 
@@ -173,7 +174,7 @@ class Connections:
             timeout=self._busy_timeout_seconds,
             isolation_level=None,
             check_same_thread=False,
-            cached_statements=256,
+            cached_statements=_CACHED_STATEMENTS,
         )
         try:
             connection.execute("PRAGMA synchronous = FULL")

@@ -237,7 +237,6 @@ class Statements:
 
     Attributes:
         insert: Inserts a row.
-        insert_new: Inserts a row unless its key is there.
         replace: Inserts a row or replaces the one of its key.
         select: Selects the rows of a table; a condition must follow.
         by_key: The condition that a row has a key.
@@ -249,16 +248,6 @@ class Statements:
         changes = ", ".join(f"{column} = excluded.{column}" for column in columns)
         values = f"({', '.join([place] * len(columns))})"
         self.insert = f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES {values}"
-        self.insert_new = f"{self.insert} ON CONFLICT ({key}) DO NOTHING"
-        self._values, self._ending = values, f" ON CONFLICT ({key}) DO NOTHING"
-        self._insert_rows: dict[int, str] = {}
         self.replace = f"{self.insert} ON CONFLICT ({key}) DO UPDATE SET {changes}"
         self.select = f"SELECT {', '.join(columns)} FROM {table.name}"
         self.by_key = " AND ".join(f"{column} = {place}" for column in table.key)
-
-    def insert_new_rows(self, count: int) -> str:
-        """Return the statement that inserts so many rows, but for those whose keys are there."""
-        if count not in self._insert_rows:
-            more = f", {self._values}" * (count - 1)
-            self._insert_rows[count] = f"{self.insert}{more}{self._ending}"
-        return self._insert_rows[count]
