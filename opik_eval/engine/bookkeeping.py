@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from opik_eval.engine.runner import RunLabels
     from opik_eval.engine.units import Finished, Scored, WorkUnit
 
-
 _Said = dict[str, object]
 """What a record inside an item says, by field."""
 

@@ -61,9 +61,13 @@ class Record(BaseModel):
             >>> Project.unchecked(id="1", name="demo") == Project(id="1", name="demo")
             True
         """
-        record = _new(cls)
-        _set_values(record, {**_defaults_of(cls), **values})
-        _set_named(record, _shared_set(tuple(values)))
+        record, defaults = _new(cls), _defaults_of(cls)
+        if len(values) == len(defaults):
+            _set_values(record, values)
+            _set_named(record, _all_names_of(cls))
+        else:
+            _set_values(record, {**defaults, **values})
+            _set_named(record, _shared_set(tuple(values)))
         _set_extra(record, None)
         _set_private(record, None)
         return record
@@ -81,6 +85,11 @@ _set_private = BaseModel.__dict__["__pydantic_private__"].__set__
 def _defaults_of(kind: type[Record]) -> dict[str, object]:
     fields = kind.model_fields.items()
     return {name: None if field.is_required() else field.default for name, field in fields}
+
+
+@cache
+def _all_names_of(kind: type[Record]) -> set[str]:
+    return set(kind.model_fields)
 
 
 @cache

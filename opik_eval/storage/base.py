@@ -67,7 +67,7 @@ Writable = (
     | Columns[FeedbackScore]
     | Columns[ExperimentItem]
 )
-"""What ``write`` takes; items of datasets and files have methods of their own."""
+"""What ``write`` takes, columns too (``records.one_by_one``); not items of datasets, nor files."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -137,9 +137,8 @@ def contributions_of(items: Sequence[Row], scores: Sequence[Row]) -> dict[_Key, 
         items: Of experiment items id, experiment, trace and names of failed scores.
         scores: Of scores of traces trace, name, author's key, value and the word ``trace``.
     """
-    if len({row[0] for row in items}) < len(items) or len({row[:3] for row in scores}) < len(
-        scores
-    ):
+    judgements = {row[:3] for row in scores}
+    if len({row[0] for row in items}) < len(items) or len(judgements) < len(scores):
         return None
     values: dict[str, dict[str, list[float]]] = {}
     for trace_id, name, _, value, _ in scores:

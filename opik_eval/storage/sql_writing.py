@@ -76,14 +76,14 @@ class RecordWriter:
             ConflictError: A name is taken.
             UnavailableError: The file is locked, read-only or full.
         """
-        found, tables = list[Record](), list[_Values]()
-        for record in records:
-            if type(record) is Columns:
-                values = [record.values.get(name) for name in record.kind.model_fields]
-                tables.append((record.kind, values))
+        ones, tables = list[Record](), list[_Values]()
+        for given in records:
+            if isinstance(given, Columns):
+                self._check_kind(given.kind)
+                tables.append((given.kind, [*map(given.values.get, given.kind.model_fields)]))
             else:
-                found.append(cast("Record", record))
-        self._write_all(self._batches(found), tables)
+                ones.append(given)
+        self._write_all(self._batches(ones), tables)
 
     def write_payloads(self, payloads: Sequence[Payload]) -> None:
         """Upsert the records of payloads: all of them or none. Raises ``PayloadError``, too."""
@@ -188,12 +188,15 @@ class RecordWriter:
         for record in records:
             batches.setdefault(type(record), []).append(record)
         for kind in batches:
-            if kind not in self._mergers:
-                raise ConfigError(
-                    f"write does not take records of type {kind.__name__}",
-                    remedy="write items of datasets with change_items, files with put_attachment",
-                )
+            self._check_kind(kind)
         return batches
+
+    def _check_kind(self, kind: type[Record]) -> None:
+        if kind not in self._mergers:
+            raise ConfigError(
+                f"write does not take records of type {kind.__name__}",
+                remedy="write items of datasets with change_items, files with put_attachment",
+            )
 
     def _cells(
         self, kind: type[Record], names: Sequence[str], rows: Mapping[type[Record], Sequence[Row]]

@@ -64,14 +64,27 @@ class AgreementContract(StorageCase):
 
     @pytest.mark.parametrize("seed", range(6))
     def test_columns_are_written_like_their_records(self, storage: Storage, seed: int) -> None:
-        """Scores and items in columns, new ones and old ones, end as one by one they would."""
+        """Scores and items in columns end as one by one they would, new ones and old ones."""
         random, model = Random(seed), MemoryStorage()
         for _ in range(3):
+            trace = _random_trace(random)
             scores = [_random_score(random) for _ in range(20)]
             items = [_random_result(random) for _ in range(random.choice((1, 20)))]
-            trace = _random_trace(random)
             storage.write([in_columns(scores), trace, in_columns(items)])
             model.write([trace, *scores, *items])
+        assert everything(self.reopen(storage)) == everything(model)
+
+    @pytest.mark.parametrize("seed", range(6))
+    def test_many_new_records_agree(self, storage: Storage, seed: int) -> None:
+        """Whichever fields hundreds of new records leave empty, all of them come back."""
+        random, model = Random(seed), MemoryStorage()
+        for start in (0, 200):
+            numbers = [str(n) for n in range(start, start + random.randint(30, 300))]
+            traces = [_random_trace(random).model_copy(update={"id": n}) for n in numbers]
+            items = [_random_result(random).model_copy(update={"id": n}) for n in numbers]
+            scores = [_random_score(random).model_copy(update={"entity_id": n}) for n in numbers]
+            storage.write([*traces, in_columns(items), in_columns(scores)])
+            model.write([*traces, *items, *scores])
         assert everything(self.reopen(storage)) == everything(model)
 
     @pytest.mark.parametrize("seed", range(6))
