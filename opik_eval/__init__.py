@@ -5,8 +5,9 @@ Names are resolved on first use, so that importing the package costs next to not
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
+
+from opik_eval.lazy import lazily
 
 if TYPE_CHECKING:
     from opik_eval.client import ChatPrompt, Opik, Prompt
@@ -39,32 +40,32 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Budget": "opik_eval.models",
-    "ChatPrompt": "opik_eval.client",
-    "Dataset": "opik_eval.datasets.dataset",
-    "ErrorTolerance": "opik_eval.evaluation",
-    "EvaluationResult": "opik_eval.experiments",
-    "Opik": "opik_eval.client",
-    "OpikEvalError": "opik_eval.errors",
-    "Prompt": "opik_eval.client",
-    "RandomDatasetSampler": "opik_eval.datasets.sampling",
-    "aevaluate": "opik_eval.evaluation",
-    "compare": "opik_eval.experiments",
-    "distributed_headers": "opik_eval.tracing",
-    "evaluate": "opik_eval.evaluation",
-    "evaluate_experiment": "opik_eval.evaluation",
-    "evaluate_on_dict_items": "opik_eval.evaluation",
-    "evaluate_prompt": "opik_eval.evaluation",
-    "evaluate_resume": "opik_eval.evaluation",
-    "flush_tracker": "opik_eval.tracing",
-    "get_model": "opik_eval.models",
-    "is_tracing_active": "opik_eval.tracing",
-    "open_storage": "opik_eval.storage.opening",
-    "reset_tracing_to_config_default": "opik_eval.tracing",
-    "set_tracing_active": "opik_eval.tracing",
-    "start_as_current_span": "opik_eval.tracing",
-    "start_as_current_trace": "opik_eval.tracing",
-    "track": "opik_eval.tracing",
+    "Budget": "models",
+    "ChatPrompt": "client",
+    "Dataset": "datasets.dataset",
+    "ErrorTolerance": "evaluation",
+    "EvaluationResult": "experiments",
+    "Opik": "client",
+    "OpikEvalError": "errors",
+    "Prompt": "client",
+    "RandomDatasetSampler": "datasets.sampling",
+    "aevaluate": "evaluation",
+    "compare": "experiments",
+    "distributed_headers": "tracing",
+    "evaluate": "evaluation",
+    "evaluate_experiment": "evaluation",
+    "evaluate_on_dict_items": "evaluation",
+    "evaluate_prompt": "evaluation",
+    "evaluate_resume": "evaluation",
+    "flush_tracker": "tracing",
+    "get_model": "models",
+    "is_tracing_active": "tracing",
+    "open_storage": "storage.opening",
+    "reset_tracing_to_config_default": "tracing",
+    "set_tracing_active": "tracing",
+    "start_as_current_span": "tracing",
+    "start_as_current_trace": "tracing",
+    "track": "tracing",
 }
 
 __all__ = [
@@ -97,14 +98,4 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module 'opik_eval' has no attribute {name!r}")
-    value = getattr(importlib.import_module(home), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazily(__name__, _HOMES)

@@ -5,8 +5,9 @@ Names are resolved on first use, so that importing the package costs next to not
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
+
+from opik_eval.lazy import lazily
 
 if TYPE_CHECKING:
     from opik_optimizer import datasets
@@ -40,6 +41,7 @@ _HOMES = {
     "ParameterOptimizer": "algorithms.parameter",
     "ParameterSearchSpace": "space",
     "ParameterSpec": "parameter_spec",
+    "datasets": "datasets",
 }
 
 __all__ = [
@@ -65,14 +67,4 @@ __all__ = [
     "datasets",
 ]
 
-
-def __getattr__(name: str) -> object:
-    if name == "datasets":
-        return importlib.import_module(f"{__name__}.datasets")
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = lazily(__name__, _HOMES)

@@ -6,8 +6,9 @@ type checkers above it).
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from opik_eval.lazy import lazily
 
 if TYPE_CHECKING:
     from opik_eval.judges.agent import (
@@ -172,17 +173,7 @@ _HOME = {
     "win_rate": "pairwise",
 }
 
-
-def __getattr__(name: str) -> object:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = lazily(__name__, _HOME)
 
 
 __all__ = [

@@ -6,12 +6,12 @@ metric, name its module in ``_HOME`` (and in the block for type checkers above i
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
-from opik_eval.metrics.base import BaseMetric, ScoreResult
+from opik_eval.lazy import lazily
 
 if TYPE_CHECKING:
+    from opik_eval.metrics.base import BaseMetric, ScoreResult
     from opik_eval.metrics.bertscore import BERTScore
     from opik_eval.metrics.bleu import GLEU, CorpusBLEU, SentenceBLEU
     from opik_eval.metrics.chrf import ChrF
@@ -55,6 +55,8 @@ if TYPE_CHECKING:
     from opik_eval.metrics.wordnet import WordNet
 
 _HOME = {
+    "BaseMetric": "base",
+    "ScoreResult": "base",
     "AggregatedMetric": "combine",
     "AveragePrecision": "retrieval",
     "BERTScore": "bertscore",
@@ -115,17 +117,7 @@ _HOME = {
     "weighted": "logic",
 }
 
-
-def __getattr__(name: str) -> object:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = lazily(__name__, _HOME)
 
 
 __all__ = [

@@ -5,8 +5,9 @@ Names are resolved on first use, so that importing this package loads none of it
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from opik_eval.lazy import lazily
 
 if TYPE_CHECKING:
     from opik_eval.prompts.messages import (
@@ -36,17 +37,7 @@ _HOME = {
     "video_part": "messages",
 }
 
-
-def __getattr__(name: str) -> object:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = lazily(__name__, _HOME)
 
 
 __all__ = [

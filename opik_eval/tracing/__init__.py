@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
+
+from opik_eval.lazy import lazily
 
 if TYPE_CHECKING:
     from opik_eval.tracing.attachments import Attachment
@@ -96,15 +97,4 @@ _PLACES = {name: (home, name) for home, names in _HOMES.items() for name in name
 _PLACES["start_as_current_span"] = ("context", "start_span")
 _PLACES["start_as_current_trace"] = ("context", "start_trace")
 
-
-def __getattr__(name: str) -> object:
-    if name not in _PLACES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home, original = _PLACES[name]
-    value: object = getattr(importlib.import_module(f"{__name__}.{home}"), original)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazily(__name__, _PLACES)

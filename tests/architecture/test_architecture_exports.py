@@ -26,6 +26,7 @@ def modules_with_exports() -> Iterator[str]:
 
 
 EXPORTING = list(modules_with_exports())
+LAZY = [name for name in EXPORTING if hasattr(importlib.import_module(name), "__getattr__")]
 
 
 @pytest.mark.parametrize("name", EXPORTING)
@@ -35,6 +36,15 @@ def test_exports_are_sorted_and_resolve(name: str) -> None:
     assert list(module.__all__) == sorted(set(module.__all__), key=place)
     missing = [export for export in module.__all__ if not hasattr(module, export)]
     assert not missing
+
+
+@pytest.mark.parametrize("name", LAZY)
+def test_lazy_packages_show_what_they_export(name: str) -> None:
+    """``dir`` lists the public names, and no other name is found."""
+    package = importlib.import_module(name)
+    assert dir(package) == sorted(package.__all__)
+    with pytest.raises(AttributeError, match=f"module '{name}' has no attribute 'nothing'"):
+        _ = package.nothing
 
 
 @pytest.mark.parametrize("name", EXPORTING)

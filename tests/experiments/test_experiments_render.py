@@ -2,7 +2,6 @@
 
 import pytest
 
-import opik_eval.experiments
 from opik_eval.experiments import (
     compare,
     comparison_html,
@@ -174,12 +173,3 @@ def test_texts_are_cut_and_wrapped():
     assert shorten("x" * 50, 10) == "xxxxxxx..."
     assert shorten({"k": 1}, 10) == '{"k":1}'
     assert wrap("one two three", 8) == "one two\n  three"
-
-
-def test_public_names_are_sorted_and_resolve():
-    """Every public name can be had, and only those."""
-    names = opik_eval.experiments.__all__
-    assert names == sorted(names)
-    assert all(callable(getattr(opik_eval.experiments, name)) for name in names)
-    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        _ = opik_eval.experiments.nothing

@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-import opik_eval.models
 from opik_eval import concurrency, config
 from opik_eval.errors import (
     AuthenticationError,
@@ -798,16 +797,6 @@ def test_representation_shows_no_secrets():
     """The key is part of neither the model's repr nor that of its parameters."""
     model = get_model("openai/gpt-4o", api_key="sk-secret", extra_headers={"x": "sk-secret"})
     assert "sk-secret" not in repr(model)
-
-
-def test_public_names_are_sorted_and_resolve():
-    """Every public name resolves lazily; an unknown one is an AttributeError."""
-    assert opik_eval.models.__all__ == sorted(opik_eval.models.__all__)
-    assert dir(opik_eval.models) == opik_eval.models.__all__
-    for name in opik_eval.models.__all__:
-        assert getattr(opik_eval.models, name) is not None
-    with pytest.raises(AttributeError, match="has no attribute 'gpt'"):
-        opik_eval.models.gpt  # noqa: B018
 
 
 def test_importing_the_client_loads_nothing_heavy():

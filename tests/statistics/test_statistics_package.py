@@ -5,17 +5,6 @@ import sys
 
 import pytest
 
-import opik_eval.statistics
-
-
-def test_public_names_are_sorted_and_resolve():
-    """Every public name can be had, and only those."""
-    names = opik_eval.statistics.__all__
-    assert names == sorted(names)
-    assert all(getattr(opik_eval.statistics, name) is not None for name in names)
-    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        _ = opik_eval.statistics.nothing
-
 
 @pytest.mark.parametrize(
     "module",
