@@ -7,6 +7,8 @@ on the server), then as ready-made batches of Opik's own routes:
     python benchmarks/server_ingest.py --out benchmarks/results/server_ingest.json
     python benchmarks/server_ingest.py --sdk-python OTHER_VENV/bin/python   # also the real SDK
 
+    python benchmarks/server_ingest.py --store postgresql://...   # an empty database; it is filled
+
 Targets on two idle cores: 30 000 events/s with our client, ten times what Opik's makers publish for
 their local stack; no slower at 400 000 events than at 40 000, within 10 %; a trace readable within
 50 ms of its acknowledgement, while others are written, too; Opik's SDK limited by itself alone.
@@ -94,10 +96,19 @@ class Server:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[Server]:
-    """Run a server over a fresh file."""
+def running(store: str | None = None) -> Iterator[tuple[Server, Path]]:
+    """Run a server over a store, or a fresh file; yield it with a folder for temporary files."""
+    with (
+        tempfile.TemporaryDirectory() as name,
+        _serving(store or f"file:{name}/server.db") as server,
+    ):
+        yield server, Path(name)
+
+
+@contextmanager
+def _serving(store: str) -> Iterator[Server]:
     begin = time.perf_counter()
-    command = ["serve", "--store", f"file:{folder / 'server.db'}", "--port", "0", "--json"]
+    command = ["serve", "--store", store, "--port", "0", "--json"]
     process = subprocess.Popen(
         [sys.executable, "-m", "opik_eval", *command], stdout=subprocess.PIPE, text=True
     )
@@ -357,6 +368,7 @@ def main() -> None:
     parser.add_argument(
         "--traces", type=int, nargs="+", default=[10_000, 100_000], help="sizes of the runs"
     )
+    parser.add_argument("--store", help="what the server stores in; absent: a fresh file each time")
     parser.add_argument("--sdk-python", help="Python of an environment with the opik SDK")
     parser.add_argument("--sdk-traces", type=int, default=2_000, help="traces sent with the SDK")
     parser.add_argument("--out", type=Path, help="write the figures to this JSON file, too")
@@ -372,10 +384,10 @@ def main() -> None:
     result: dict[str, object] = {"benchmark": "server_ingest", **description("opik-eval")}
     tries: dict[int, list[dict[str, float]]] = {traces: [] for traces in options.traces}
     for traces in options.traces * _TRIES:
-        with tempfile.TemporaryDirectory() as name, running(Path(name)) as server:
+        with running(options.store) as (server, folder):
             result["start_seconds"] = round(server.start_seconds, 2)
-            tries[traces].append(with_our_client(server, Path(name), traces))
-            waits += [readable_after(server), readable_while_busy(server, Path(name))]
+            tries[traces].append(with_our_client(server, folder, traces))
+            waits += [readable_after(server), readable_while_busy(server, folder)]
         result[f"milliseconds_until_readable_after_{traces}_traces"] = {
             "idle": waits[-2],
             "while_others_write": waits[-1],
@@ -384,10 +396,10 @@ def main() -> None:
         found.sort(key=lambda run: run["events_per_second"])
         runs.append(found[len(found) // 2])
         result[f"our_client_{traces}_traces"] = runs[-1]
-    with tempfile.TemporaryDirectory() as name, running(Path(name)) as server:
+    with running(options.store) as (server, _):
         result[f"raw_batches_{options.traces[0]}_traces"] = raw_batches(server, options.traces[0])
     if options.sdk_python:
-        with tempfile.TemporaryDirectory() as name, running(Path(name)) as server:
+        with running(options.store) as (server, _):
             result["opik_sdk"] = with_sdk(server, options.sdk_python, options.sdk_traces)
     result["targets"] = targets(runs, waits)
     print(json.dumps(result, indent=2))

@@ -64,7 +64,7 @@ def create_app(
     app.state.limits = RateLimits(chosen.key_events_per_minute, chosen.workspace_events_per_minute)
     app.state.metrics = metrics = Metrics(workspaces)
     app.state.control = workspaces.control
-    app.state.turns = Turns(workspaces.writers)
+    app.state.turns = Turns()
     for router in OPEN_ROUTERS:
         app.include_router(router)
     for router in ROUTERS:

@@ -18,14 +18,9 @@ T = TypeVar("T")
 
 
 class Turns:
-    """The large writes of one server; those of each workspace wait among themselves only.
+    """The large writes of one server; those of each workspace wait among themselves only."""
 
-    Args:
-        at_once: Number of those of one workspace that are dealt with at once.
-    """
-
-    def __init__(self, at_once: int) -> None:
-        self._at_once = at_once
+    def __init__(self) -> None:
         self._limits: dict[str, anyio.CapacityLimiter] = {}
 
     @property
@@ -38,7 +33,7 @@ class Turns:
     ) -> T:
         """Call a function on a worker thread, when those that came before have ended."""
         if workspace not in self._limits:
-            self._limits[workspace] = anyio.CapacityLimiter(self._at_once)
+            self._limits[workspace] = anyio.CapacityLimiter(1)
         return await anyio.to_thread.run_sync(
             lambda: function(*args, **kwargs), limiter=self._limits[workspace]
         )

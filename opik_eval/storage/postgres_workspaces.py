@@ -39,8 +39,6 @@ class PostgresWorkspaces(Workspaces):
         StorageError: It cannot be opened.
     """
 
-    writers = 4  # the database works in processes of its own
-
     def __init__(self, url: str) -> None:
         self._pool = Pool(url)
         self._lock = threading.RLock()

@@ -54,9 +54,6 @@ class Workspaces(Protocol):
     at their next call.
     """
 
-    writers: int = 1
-    """Number of large writes that one workspace takes at once without loss of speed."""
-
     @property
     def location(self) -> str:
         """Where they are, in the form ``open_workspaces`` takes, without secrets."""

@@ -17,7 +17,7 @@ LARGE, SMALL = RawBody(b" " * 40_000, "", 1 << 20), RawBody(b" ", "", 1 << 20)
 
 def test_large_writes_of_a_workspace_follow_one_another() -> None:
     """No two of one workspace run at once, and they begin in the order in which they came."""
-    turns, running, seen = Turns(1), list[int](), list[list[int]]()
+    turns, running, seen = Turns(), list[int](), list[list[int]]()
 
     def work(number: int) -> None:
         running.append(number)
@@ -35,7 +35,7 @@ def test_large_writes_of_a_workspace_follow_one_another() -> None:
 
 def test_nobody_else_waits_for_a_large_write() -> None:
     """Another workspace, and a small body, go on while a large one is being written."""
-    turns, is_going_on, order = Turns(1), threading.Event(), list[str]()
+    turns, is_going_on, order = Turns(), threading.Event(), list[str]()
 
     def wait() -> None:
         assert is_going_on.wait(30)
@@ -61,7 +61,7 @@ def test_nobody_else_waits_for_a_large_write() -> None:
 
 def test_a_compressed_body_counts_as_what_it_may_hold() -> None:
     """Compression does not make a large write a small one."""
-    turns, order, is_going_on = Turns(1), list[str](), threading.Event()
+    turns, order, is_going_on = Turns(), list[str](), threading.Event()
 
     def wait() -> None:
         assert is_going_on.wait(30)
