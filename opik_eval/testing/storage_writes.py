@@ -12,6 +12,7 @@ import pytest
 from opik_eval.errors import ConfigError, ConflictError, UnavailableError
 from opik_eval.ids import new_id
 from opik_eval.records import (
+    Columns,
     Dataset,
     DatasetItem,
     Experiment,
@@ -214,8 +215,10 @@ class WriteContract(StorageCase):
     def test_items_are_not_written_like_records(self, storage: Storage) -> None:
         """A record of a type that write does not take is refused, and nothing is written."""
         trace_id = new_id()
-        with pytest.raises(ConfigError):
-            storage.write([Trace(id=trace_id), DatasetItem(id="i", data={})])  # type: ignore[list-item]
+        columns = Columns(DatasetItem, {"id": ["i"], "data": [{}]})
+        for refused in (DatasetItem(id="i", data={}), columns):
+            with pytest.raises(ConfigError, match="does not take records of type DatasetItem"):
+                storage.write([Trace(id=trace_id), refused])  # type: ignore[list-item]
         assert storage.find_trace(trace_id) is None
 
 
