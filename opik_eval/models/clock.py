@@ -77,6 +77,10 @@ class _VirtualTimeLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._jumping.virtual_seconds
 
+    async def shutdown_default_executor(self, _timeout: float | None = None) -> None:
+        # Threads live in real time: from Python 3.12 on, a limit in virtual time would be over.
+        await super().shutdown_default_executor()
+
 
 class _JumpingSelector(selectors.SelectSelector):
     """Moves the virtual time forward where a selector would wait for a timer."""

@@ -126,6 +126,11 @@ class Connections:
             self.is_closed = True
             self._close_idle()
 
+    def __del__(self) -> None:
+        # Who leaves a store unclosed loses nothing; from Python 3.13 on, it would warn of that.
+        with suppress(AttributeError):  # it was never open
+            self._close_idle()
+
     def before_fork(self) -> None:
         """Wait for the write under way and close what is idle."""
         self.checkpointer.lock.acquire()

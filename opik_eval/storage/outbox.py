@@ -16,7 +16,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import accumulate, chain
 from pathlib import Path
 from typing import NamedTuple, cast
@@ -308,9 +308,17 @@ class Outbox:
         """Close the file. Entries stay in line for whoever opens it next."""
         with self._lock:
             self._closed = True
-            if self._connection is not None and self._process == os.getpid():
-                self._connection.close()
-            self._connection = None
+            self._let_go()
+
+    def __del__(self) -> None:
+        # Who leaves it unclosed loses nothing; from Python 3.13 on, it would warn of that.
+        with suppress(AttributeError):  # it was never made
+            self._let_go()
+
+    def _let_go(self) -> None:
+        if self._connection is not None and self._process == os.getpid():
+            self._connection.close()
+        self._connection = None
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
