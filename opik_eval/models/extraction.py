@@ -13,6 +13,8 @@ _THOUGHT_END = "</think>"
 # Strings count only inside brackets: prose may hold single quotation marks.
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]]|,(?=\s*[}\]])', re.DOTALL)
 _PAIRS = {"}": "{", "]": "["}
+_PATIENCE = 50
+"""So many times the text may be read in vain while values are looked for that begin inside it."""
 
 
 def find_json(text: str) -> Iterator[object]:
@@ -44,15 +46,20 @@ def find_json(text: str) -> Iterator[object]:
 
 
 def _embedded(text: str) -> Iterator[object]:
-    position = 0
+    position, in_vain = 0, 0
     while (opening := _OPENING.search(text, position)) is not None:
         try:
             value, position = _decoder.raw_decode(text, opening.start())
+        except json.JSONDecodeError as error:
+            position = opening.end()
+            in_vain += error.pos - opening.start()
+            # A model stuck on "[[[[": every later start would go as far for nothing.
+            if in_vain > _PATIENCE * len(text):
+                return
         except ValueError:
             position = opening.end()
         except RecursionError:
-            # A model stuck on "[[[[": every later start would go as deep for nothing.
-            return
+            return  # the same, where Python reads no deeper
         else:
             yield value
 

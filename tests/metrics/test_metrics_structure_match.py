@@ -308,8 +308,12 @@ def test_too_deep_a_value_is_no_crash():
     one, other = ("[" * depth + "1" + "]" * depth for depth in (100_000, 100_000))
     assert JsonDiff().score(one, [1]).reason == "not JSON: nested too deeply"
     one, other = ("[" * 250 + number + "]" * 250 for number in "12")
+
+    def compare(calls_around: int) -> object:
+        return compare(calls_around - 1) if calls_around else JsonDiff().score(one, other)
+
     with pytest.raises(MetricError, match="nested too deeply"):
-        JsonDiff().score(one, other)
+        compare(700)
 
 
 def test_integers_of_any_length_are_compared():
