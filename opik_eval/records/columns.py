@@ -40,10 +40,11 @@ class Columns(Generic[R_co]):
     def records(self) -> list[R_co]:
         """Return the records."""
         rows = zip(*self.values.values(), strict=True)
-        named = (
-            {n: v for n, v in zip(self.values, row, strict=True) if v is not None} for row in rows
-        )
-        return [self.kind.model_validate(values) for values in named]
+        return [self.kind.model_validate(self._said(row)) for row in rows]
+
+    def _said(self, row: Sequence[object]) -> dict[str, object]:
+        said = zip(self.values, row, strict=True)
+        return {name: value for name, value in said if value is not None}
 
 
 def one_by_one(records: Iterable[Record | Columns[Record]]) -> list[Record]:

@@ -87,7 +87,6 @@ def test_what_cannot_be_loaded(hub):
 @pytest.mark.slow
 def test_the_real_library_without_network(tmp_path, monkeypatch):
     """The real library gives up at once where the network refuses, and says so."""
-    pytest.importorskip("datasets")
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")

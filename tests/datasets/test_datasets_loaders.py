@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -215,7 +216,7 @@ def test_data_frame_with_equal_columns():
 @pytest.mark.slow
 def test_hugging_face_objects():
     """A split in memory is read row by row; a dict of splits is refused with a hint."""
-    datasets = pytest.importorskip("datasets")
+    datasets = import_module("datasets")
     split = datasets.Dataset.from_list([{"q": "a", "n": 1}, {"q": "b", "n": 2}])
     assert list(read_rows(split)) == [{"q": "a", "n": 1}, {"q": "b", "n": 2}]
     assert list(read_rows(split.to_iterable_dataset())) == [{"q": "a", "n": 1}, {"q": "b", "n": 2}]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pytest
 from test_optimizer_result import a_result
 
 from opik_optimizer.probe import judge_headroom, repeat_noise
@@ -67,7 +66,6 @@ def test_equal_scores_are_no_sign_of_life() -> None:
 
 def test_the_picture_is_written(tmp_path: Path) -> None:
     """The plot shows the trials and lands in the file."""
-    pytest.importorskip("matplotlib")
     path = tmp_path / "run.svg"
     figure = a_result().plot(path)
     assert len(figure.axes) == 2  # type: ignore[attr-defined]
