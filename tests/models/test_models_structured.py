@@ -4,7 +4,7 @@ import json
 from enum import Enum
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -67,8 +67,16 @@ def test_json_in_prose_is_found_first(value, before, after, indent):
 )
 def test_json_in_a_fence_is_found_first(value, before, after, language):
     """A code fence, whatever its label, yields its value first; also a bare number or text."""
+    # Between quotation marks the whole is a JSON text, which goes first.
+    assume(not (before.lstrip().startswith('"') and after.rstrip().endswith('"')))
     text = f"{before}\n```{language}\n{json.dumps(value, indent=1)}\n```\n{after}"
     assert next(find_json(text)) == value
+
+
+def test_a_text_in_quotation_marks_is_a_value_first():
+    """The whole text goes first where it is JSON; the fence inside follows."""
+    first, *_, last = find_json('"\n```\nnull\n```\n"')
+    assert (first, last) == ("\n```\nnull\n```\n", None)
 
 
 @settings(deadline=None)
