@@ -87,11 +87,21 @@ class Scoring:
         self.slots = threading.Semaphore(shared.scoring_slots)
 
     def start(self, executed: Executed, context: contextvars.Context) -> None:
-        """Score a unit in the background; the caller holds a slot, which is given back."""
-        task = self._group.create_task(self._score(executed), context=context)
-        task.add_done_callback(lambda ended: self._ended(ended, executed))
+        """Score a unit in the background; the caller holds a slot, which is given back.
 
-    def give_up(self, executed: Executed) -> None:
+        Once the run is ending, the unit is delivered with its output alone.
+        """
+        scoring = self._score(executed)
+        try:
+            task = self._group.create_task(scoring, context=context)
+        except RuntimeError:  # the group takes no more: something broke, or the run was cancelled
+            scoring.close()
+            self.slots.release()
+            self._give_up(executed)
+        else:
+            task.add_done_callback(lambda ended: self._ended(ended, executed))
+
+    def _give_up(self, executed: Executed) -> None:
         """Deliver a unit with its output alone, so that a resumed run has only to score it."""
         runner = self._shared.runner
         scores = all_failed(runner.scoring, InterruptError("interrupted before it was scored"))
@@ -100,7 +110,7 @@ class Scoring:
     def _ended(self, task: asyncio.Task[None], executed: Executed) -> None:
         self.slots.release()
         if task.cancelled():
-            self.give_up(executed)
+            self._give_up(executed)
 
     async def _score(self, executed: Executed) -> None:
         try:

@@ -138,7 +138,7 @@ class TaskThreads:
             self._conclude(executed, context)
         else:
             self._scoring.slots.acquire()
-            self._to_loop(lambda: self._begin_scoring(executed, context))
+            self._to_loop(lambda: self._scoring.start(executed, context))
         return True
 
     def _conclude(self, executed: Executed, context: contextvars.Context) -> None:
@@ -152,12 +152,6 @@ class TaskThreads:
         with self._lock:
             self._alive += 1  # _leave takes it off again; the watch has already counted us out
         return False
-
-    def _begin_scoring(self, executed: Executed, context: contextvars.Context) -> None:
-        if self._is_over:
-            self._scoring.give_up(executed)
-        else:
-            self._scoring.start(executed, context)
 
     def _to_loop(self, callback: Callable[[], None]) -> None:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 import threading
 import time
@@ -19,13 +20,15 @@ from hypothesis import strategies as st
 from opik_eval import get_model
 from opik_eval.concurrency import run_sync
 from opik_eval.engine import growth
+from opik_eval.engine.concluding import Scoring
 from opik_eval.engine.failures import InterruptError
 from opik_eval.engine.growth import Clocks
 from opik_eval.engine.scheduler import run_in_threads, run_on_loop
 from opik_eval.engine.scheduling import Scheduling
+from opik_eval.engine.threads import DaemonThreads
 from opik_eval.engine.units import WorkUnit
 from opik_eval.errors import BudgetExceededError, UnavailableError
-from opik_eval.metrics import BaseMetric
+from opik_eval.metrics import BaseMetric, Equals
 
 BEHAVIOURS = ("ok", "raises", "rate_limited", "exits", "cancelled")
 
@@ -396,6 +399,39 @@ def test_a_defect_while_scoring_ends_the_run(flavour: str) -> None:
 
 
 def _break(scored: object) -> Any:
+    raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("count", [1, 40])
+def test_units_that_come_to_be_scored_while_the_run_breaks_keep_their_output(count: int) -> None:
+    """What a thread hands over in the moment in which a defect ends the run is not lost."""
+    run = schedule(runner(lambda item: {"output": item["n"]}, [Equals()]), [])
+    made = run.scheduling.runner
+
+    async def main() -> None:
+        async with asyncio.TaskGroup() as group:
+            scoring = Scoring(run.scheduling, DaemonThreads(1, name="metric"), group)
+            group.create_task(_raise_zero_division())
+            try:
+                await asyncio.Event().wait()
+            finally:
+                for work in units(count):
+                    scoring.slots.acquire(timeout=PATIENCE_SECONDS)
+                    scoring.start(made.execute(work), run.scheduling.context.copy())
+                slots.append(scoring.slots)
+
+    slots: list[threading.Semaphore] = []
+    with pytest.raises(ExceptionGroup):
+        asyncio.run(main())
+    assert run.indices == list(range(count))
+    for finished in run.delivered:
+        assert finished.result.test_case.task_output == {"output": finished.unit.index}
+        assert "interrupted" in (finished.result.score_results[0].reason or "")
+    assert all(slots[0].acquire(blocking=False) for _ in range(run.scheduling.scoring_slots))
+    gc.collect()  # a coroutine that nobody awaited would be reported
+
+
+async def _raise_zero_division() -> None:
     raise ZeroDivisionError
 
 
