@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     )
     from opik_eval.experiments import EvaluationResult, compare
     from opik_eval.models import Budget, get_model
+    from opik_eval.pytest_plugin.unit import llm_unit
     from opik_eval.storage.opening import open_storage
     from opik_eval.tracing import (
         distributed_headers,
@@ -60,6 +61,7 @@ _HOMES = {
     "flush_tracker": "tracing",
     "get_model": "models",
     "is_tracing_active": "tracing",
+    "llm_unit": "pytest_plugin.unit",
     "open_storage": "storage.opening",
     "reset_tracing_to_config_default": "tracing",
     "set_tracing_active": "tracing",
@@ -89,6 +91,7 @@ __all__ = [
     "flush_tracker",
     "get_model",
     "is_tracing_active",
+    "llm_unit",
     "open_storage",
     "reset_tracing_to_config_default",
     "set_tracing_active",

@@ -28,6 +28,8 @@ from opik_eval.storage.base import Storage
 if TYPE_CHECKING:
     import pandas as pd
 
+_ROUNDING = 1e-9  # .85 - .83 is more than .02 by 2e-17
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
@@ -100,7 +102,11 @@ class Comparison:
         return pd.DataFrame([_row(row) for row in (*self.metrics.values(), *self.missing.values())])
 
     def assert_no_regression(
-        self, *, margin: float | Mapping[str, float], metrics: Sequence[str] | None = None
+        self,
+        *,
+        margin: float | Mapping[str, float],
+        metrics: Sequence[str] | None = None,
+        proven: bool = True,
     ) -> None:
         """Fail unless B is shown to be no worse than A by more than ``margin``.
 
@@ -108,20 +114,25 @@ class Comparison:
         so too few items fail just as a regression does. Task errors and missing values fail if
         their share is significantly higher in B.
 
+        Where these items are all that counts, such as a fixed list of cases, pass ``proven=False``:
+        then the difference itself must stay within the margin, and so must the rise of each share.
+
         Args:
             margin: Largest acceptable loss, in the metric's own unit; one number, or one by metric.
             metrics: Metrics to check; all that have a direction if absent.
+            proven: Whether the interval has to rule out a larger loss for items like these.
 
         Raises:
             AssertionError: B may be worse; the text has the table and the reasons.
             ConfigError: A metric is unknown, has no direction, or has no margin.
         """
+        __tracebackhide__ = True  # pytest shows the caller
         rows = self._checkable(metrics)
-        reasons = [_regression(row, _margin_of(margin, row.metric)) for row in rows]
+        reasons = [_regression(row, _margin_of(margin, row.metric), proven) for row in rows]
         reasons += [
             f"{row.metric}: share rose from {row.paired.mean_a:.3g} to {row.paired.mean_b:.3g}"
             for row in self.missing.values()
-            if row.verdict == "worse"
+            if (row.verdict == "worse" if proven else row.paired.difference > _rise_in(margin, row))
         ]
         found = [reason for reason in reasons if reason is not None]
         if not rows:
@@ -267,15 +278,22 @@ def _margin_of(margin: float | Mapping[str, float], metric: str) -> float:
     return float(allowed)
 
 
-def _regression(row: MetricComparison, margin: float) -> str | None:
+def _rise_in(margin: float | Mapping[str, float], share: MetricComparison) -> float:
+    allowed = margin.get(share.metric, 0.0) if isinstance(margin, Mapping) else margin
+    return allowed + _ROUNDING
+
+
+def _regression(row: MetricComparison, margin: float, proven: bool) -> str | None:
     paired = row.paired
-    loss = -paired.low if row.higher_is_better else paired.high
-    if loss <= margin:
-        return None
     if paired.n == 0:
         return f"{row.metric}: no item has a value in both runs"
+    low, high = (paired.low, paired.high) if proven else (paired.difference, paired.difference)
+    loss = -low if row.higher_is_better else high
+    if loss <= margin + _ROUNDING:
+        return None
     change = f"{paired.difference:+.3g} [{paired.low:.3g}, {paired.high:.3g}]"
-    return f"{row.metric}: {change} may be a loss of more than {margin:g} (n={paired.n})"
+    verb = "may be" if proven else "is"
+    return f"{row.metric}: {change} {verb} a loss of more than {margin:g} (n={paired.n})"
 
 
 def _row(row: MetricComparison) -> dict[str, object]:

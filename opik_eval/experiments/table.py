@@ -102,7 +102,9 @@ def shorten(value: object, width: int) -> str:
 def wrap(text: str, width: int) -> str:
     """Return a text whose lines have at most ``width`` characters; continued lines are indented."""
     return "\n".join(
-        line if len(line) <= width else textwrap.fill(line, width, subsequent_indent="  ")
+        line
+        if len(line) <= width
+        else textwrap.fill(line, width, subsequent_indent="  ", break_on_hyphens=False)
         for line in text.splitlines()
     )
 

@@ -193,6 +193,34 @@ def test_gate_refuses_what_makes_no_sense(run, arguments):
         compare(a, a).assert_no_regression(**arguments)
 
 
+@pytest.mark.parametrize(
+    ("b", "margin", "passes"),
+    [
+        ([1.0, 1.0, 1.0, 1.0], 0.0, True),
+        ([1.0, 1.0, 1.0, 0.9], 0.0, False),
+        ([1.0, 1.0, 1.0, 0.9], 0.025, True),
+        ([1.0, 1.0, 1.0, 0.9], {"m": 0.025}, True),
+        ([1.0, 1.0, 1.0, 0.89], 0.025, False),
+        ([1.0, 1.0, 1.0, None], 0.0, False),
+        ([1.0, 1.0, 1.0, None], 0.25, True),
+        ([1.0, 1.0, 1.0, None], {"m": 0.25}, False),
+        ([1.0, 1.0, 1.0, None], {"m": 0.0, "m: no value": 0.25}, True),
+    ],
+)
+def test_a_loss_on_these_very_items(
+    run, b: list[float | None], margin: float | dict[str, float], passes: bool
+):
+    """Unless it has to be proven, the difference counts, and the share of missing values."""
+    comparison = compare(run("a", {"m": [1.0] * 4}), run("b", {"m": b}))
+    if passes:
+        comparison.assert_no_regression(margin=margin, proven=False)
+    else:
+        with pytest.raises(AssertionError, match=r"is a loss of more than|share rose"):
+            comparison.assert_no_regression(margin=margin, proven=False)
+    with pytest.raises(AssertionError):  # four items prove nothing
+        comparison.assert_no_regression(margin=0.025)
+
+
 def test_comparison_exports_to_json_and_table(run):
     """to_dict is strict JSON, to_pandas has a row per metric."""
     a = run("a", {"m": [1.0, 0.0], "n": [None, None]})
