@@ -137,7 +137,7 @@ def _spec(
         executor=options.get("executor"),
         is_fatal=job.is_fatal,
         check_arguments=options["error_tolerance"] < ErrorTolerance.ALL_SCORING_ERRORS,
-        listeners=(bar,),
+        listeners=(bar, *job.listeners),
     )
 
 

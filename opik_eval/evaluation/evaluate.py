@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Unpack
+from typing import Unpack, cast
 
+from opik_eval.errors import NotFoundError
 from opik_eval.evaluation.conduct import aconduct, conduct
 from opik_eval.evaluation.job import storage_for
 from opik_eval.evaluation.options import EvaluateOptions, resolve
@@ -76,3 +77,33 @@ async def aevaluate(
     resolved = resolve(options, function="aevaluate")
     with storage_for(resolved, dataset) as storage:
         return await aconduct(prepare(storage, dataset, task, scoring_metrics, resolved))
+
+
+def evaluate_optimization_trial(
+    optimization_id: str,
+    dataset: object,
+    task: Callable[..., object],
+    scoring_metrics: Sequence[object] | None = None,
+    **options: object,
+) -> EvaluationResult:
+    """Evaluate a task as a trial of a stored optimization; see ``evaluate``.
+
+    Args:
+        optimization_id: The optimization, as ``Opik.create_optimization`` returned it.
+        dataset: See ``evaluate``.
+        task: See ``evaluate``.
+        scoring_metrics: See ``evaluate``.
+        **options: See ``EvaluateOptions``; ``experiment_type`` is ``trial`` if absent.
+
+    Raises:
+        NotFoundError: The store has no such optimization.
+    """
+    given = {"experiment_type": "trial", **options, "optimization_id": optimization_id}
+    resolved = resolve(cast("EvaluateOptions", given), function="evaluate_optimization_trial")
+    with storage_for(resolved, dataset) as storage:
+        if storage.find_optimization(optimization_id) is None:
+            raise NotFoundError(
+                f"there is no optimization {optimization_id!r} in {storage.location}",
+                remedy="start one with Opik(...).create_optimization(...)",
+            )
+        return conduct(prepare(storage, dataset, task, scoring_metrics, resolved))

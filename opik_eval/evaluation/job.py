@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from opik_eval.datasets.dataset import ItemSource
+from opik_eval.engine.progress import Listener
 from opik_eval.engine.resume import Earlier, sort_out
 from opik_eval.engine.runner import RunLabels
 from opik_eval.engine.scoring import ScoringPlan
@@ -33,6 +34,7 @@ class Job:
         units: The units whose stored outputs are scored again; else they come from ``selection``.
         late: Where spans go that end after the run; a target where ``storage`` is then closed.
         is_fatal: Tells whether an exception of the task would meet every item.
+        listeners: Hear of results once they are stored.
         warnings: What the user should know; more is added while it runs.
     """
 
@@ -48,6 +50,7 @@ class Job:
     units: Sequence[WorkUnit] | None = None
     late: Storage | str | None = None
     is_fatal: Callable[[BaseException], bool] | None = None
+    listeners: Sequence[Listener] = ()
     warnings: list[str] = field(default_factory=list)
 
 
