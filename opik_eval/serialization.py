@@ -336,6 +336,7 @@ def _root(model: RootModel[object]) -> object:
 _CONVERSIONS = cast(
     "Sequence[tuple[type | tuple[type, ...], Callable[[object], object]]]",
     (
+        (dt.datetime, _iso),  # first, for every record holds some
         (RootModel, _root),
         ((BaseModel, Mapping), dict),
         (enum.Enum, _enum_value),
@@ -346,7 +347,7 @@ _CONVERSIONS = cast(
         ((bytes, bytearray, memoryview), _base64),
         (range, repr),  # a sequence whose length costs nothing, and whose items might
         (Sequence, list),
-        ((dt.datetime, dt.date, dt.time), _iso),
+        ((dt.date, dt.time), _iso),
         (dt.timedelta, dt.timedelta.total_seconds),
         ((uuid.UUID, decimal.Decimal, fractions.Fraction, os.PathLike), str),
         (BaseException, _exception_text),

@@ -39,12 +39,15 @@ class Columns(Generic[R_co]):
 
     def records(self) -> list[R_co]:
         """Return the records."""
-        rows = zip(*self.values.values(), strict=True)
-        return [self.kind.model_validate(self._said(row)) for row in rows]
+        return [self.kind.model_validate(fields) for fields in self.rows()]
 
-    def _said(self, row: Sequence[object]) -> dict[str, object]:
-        said = zip(self.values, row, strict=True)
-        return {name: value for name, value in said if value is not None}
+    def rows(self) -> list[dict[str, object]]:
+        """Return the fields that each record names, without making the records."""
+        names = tuple(self.values)
+        return [
+            {name: value for name, value in zip(names, row, strict=True) if value is not None}
+            for row in zip(*self.values.values(), strict=True)
+        ]
 
 
 def one_by_one(records: Iterable[Record | Columns[Record]]) -> list[Record]:

@@ -6,8 +6,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from opik_eval.records import DatasetItem, DatasetVersion
+from opik_eval.serialization import dumps_each
 from opik_eval.storage.items import ItemChange, extended_version
-from opik_eval.storage.merge import decode, encode
+from opik_eval.storage.merge import decode, named_fields
 
 
 @dataclass(slots=True)
@@ -53,9 +54,10 @@ class MemoryItems:
             self.hashes[interval.content_hash] -= 1
             if interval.start == number:
                 self.history[item_id].pop()
-        for item in (*change.added, *change.modified):
+        fresh = (*change.added, *change.modified)
+        for item, text in zip(fresh, dumps_each([*map(named_fields, fresh)]), strict=True):
             content_hash = str(item.content_hash)
-            interval = _Interval(number, None, encode(item), content_hash)
+            interval = _Interval(number, None, text.encode(), content_hash)
             self.history.setdefault(item.id, []).append(interval)
             self.hashes[content_hash] += 1
         for item_id in change.deleted:

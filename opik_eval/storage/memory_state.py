@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TypeVar, cast
+from datetime import datetime
+from typing import NamedTuple, TypeVar, cast
 
 from opik_eval.errors import ConfigError, ConflictError, UnavailableError
 from opik_eval.records import (
     Attachment,
+    Columns,
     Dataset,
     Document,
     Experiment,
@@ -22,23 +25,35 @@ from opik_eval.records import (
     Record,
     Span,
     Trace,
-    one_by_one,
 )
+from opik_eval.serialization import dumps_each
 from opik_eval.storage.base import Writable
 from opik_eval.storage.memory_items import MemoryItems
-from opik_eval.storage.memory_tables import Key, Table
+from opik_eval.storage.memory_tables import Key, Row, Table
 from opik_eval.storage.merge import (
     ArrivalClock,
-    Merged,
     implied_project,
-    key_of,
-    merge,
-    merged,
+    key_of_fields,
+    named_fields,
     project_key,
 )
 
 R = TypeVar("R", bound=Record)
-_Staged = dict[tuple[type[Record], Key], Merged[Record]]
+_Staged = defaultdict["Table[Record]", dict[Key, Row]]
+
+
+class _Arrival(NamedTuple):
+    """What one write says of one record.
+
+    Attributes:
+        kind: Type of the record.
+        fields: The fields that it names; what their values hold may change, the text does not.
+        text: The same as JSON.
+    """
+
+    kind: type[Record]
+    fields: Mapping[str, object]
+    text: bytes
 
 
 class MemoryState:
@@ -99,56 +114,43 @@ class MemoryState:
 
     def write(self, records: Iterable[Writable]) -> None:
         """Merge records into the tables; all of them or none."""
-        arrived = one_by_one(records)
-        named = {r.project_name for r in arrived if isinstance(r, Trace | Span) and r.project_name}
-        states = self._states(arrived)
+        arrived = _arrivals(records, self._tables)
+        named = _projects_of(arrived)
         with self.locked():
-            staged: _Staged = {}
-            for record, state in zip(arrived, states, strict=True):
-                self._add(staged, key_of(record), state)
+            staged = _Staged(dict)
+            for arrival in arrived:
+                self._stage(staged, self._tables[arrival.kind], arrival)
             for name in named - self._implied:
-                project = cast("Merged[Record]", implied_project(name))
-                self._add(staged, (project_key(name),), project)
+                self._stage_project(staged, name)
             self._check_names(staged, self.datasets)
             self._check_names(staged, self.prompts)
-            for (kind, key), state in staged.items():
-                self._tables[kind].put(key, state)
+            _put(staged)
             self._implied |= named
             self.written += len(arrived)
 
     def put_documents(self, documents: Iterable[Document]) -> None:
         """Merge documents into their table; all of them or none."""
-        arrived = list(documents)
+        arrived = _arrivals(documents, (Document,))
         with self.locked():
-            for document in arrived:
-                key, state = key_of(document), merged(document, self.clock.next())
-                before = self.documents.state(key)
-                self.documents.put(key, state if before is None else merge(before, state))
+            staged = _Staged(dict)
+            for arrival in arrived:
+                self._stage(staged, cast("Table[Record]", self.documents), arrival)
+            _put(staged)
 
-    def _states(self, records: Sequence[Record]) -> list[Merged[Record]]:
-        """Return what each record says; the lock is free meanwhile, most of a write's time."""
-        for record in records:
-            if type(record) not in self._tables:
-                raise ConfigError(
-                    f"write does not take records of type {type(record).__name__}",
-                    remedy="write items of datasets with change_items, files with put_attachment",
-                )
-        with self.locked():
-            times = [self.clock.next() for _ in records]
-        return [merged(record, time) for record, time in zip(records, times, strict=True)]
+    def _stage(self, staged: _Staged, table: Table[Record], arrival: _Arrival) -> None:
+        _, fields, text = arrival
+        stamp = cast("datetime | None", fields.get("last_updated_at")) or self.clock.next()
+        row = Row(text, table.group_of(fields), stamp)
+        _merge_in(staged, table, key_of_fields(table.kind, fields), row)
 
-    def _add(self, staged: _Staged, key: Key, state: Merged[Record]) -> None:
-        slot = (state.kind, key)
-        before = staged.get(slot) or self._tables[state.kind].state(key)
-        staged[slot] = state if before is None else merge(before, state)
+    def _stage_project(self, staged: _Staged, name: str) -> None:
+        row = self.projects.row_of(implied_project(name))
+        _merge_in(staged, cast("Table[Record]", self.projects), (project_key(name),), row)
 
     def _check_names(self, staged: _Staged, table: Table[Dataset] | Table[Prompt]) -> None:
         """Check that no name would belong to two records once the staged ones are in."""
-        names = {
-            key: str(state.values["name"])
-            for (kind, key), state in staged.items()
-            if kind is table.kind
-        }
+        rows = staged.get(cast("Table[Record]", table), {})
+        names = {key: row.group for key, row in rows.items()}
         holders: dict[str, Key] = {}
         for key, name in names.items():
             kept = (other for other in table.keys(name) if names.get(other, name) == name)
@@ -164,3 +166,44 @@ class MemoryState:
 def score_group(entity_type: str, entity_id: str) -> str:
     """Return the group of an entity's scores."""
     return f"{entity_type}\x1f{entity_id}"
+
+
+def _arrivals(
+    records: Iterable[Writable | Document], kinds: Container[type[Record]]
+) -> list[_Arrival]:
+    """Return what records of some types say, encoded, so that their users may change them again.
+
+    The lock of the store is free meanwhile, most of a write's time.
+    """
+    said = list[tuple[type[Record], dict[str, object]]]()
+    for record in records:
+        kind = record.kind if isinstance(record, Columns) else type(record)
+        if kind not in kinds:
+            raise ConfigError(
+                f"write does not take records of type {kind.__name__}",
+                remedy="write items of datasets with change_items, files with put_attachment",
+            )
+        rows = record.rows() if isinstance(record, Columns) else [named_fields(record)]
+        said += [(kind, fields) for fields in rows]
+    texts = dumps_each([fields for _, fields in said])
+    return [
+        _Arrival(kind, fields, text.encode())
+        for (kind, fields), text in zip(said, texts, strict=True)
+    ]
+
+
+def _projects_of(arrived: Iterable[_Arrival]) -> set[str]:
+    """Return the projects that traces and spans name."""
+    found = {fields.get("project_name") for kind, fields, _ in arrived if kind in (Trace, Span)}
+    return {name for name in found if isinstance(name, str) and name}
+
+
+def _merge_in(staged: _Staged, table: Table[Record], key: Key, row: Row) -> None:
+    before = staged[table].get(key) or table.row(key)
+    staged[table][key] = row if before is None else table.merge(before, row)
+
+
+def _put(staged: _Staged) -> None:
+    for table, rows in staged.items():
+        for key, row in rows.items():
+            table.put(key, row)

@@ -1,33 +1,39 @@
 """Tables of the memory backend: merged records by key, each held as JSON.
 
 Holding JSON keeps the store's state apart from the objects of its users, and gives back exactly
-what a store on disk would.
+what a store on disk would. It is read again only where a record is asked for or written once more.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Generic, TypeVar, cast
+from types import MappingProxyType
+from typing import Generic, NamedTuple, TypeVar, cast
 
 from opik_eval.records import Record
 from opik_eval.serialization import loads
-from opik_eval.storage.merge import Merged, decode, encode_values
+from opik_eval.storage.merge import Merged, decode, encode_values, merge
 
 R = TypeVar("R", bound=Record)
 Key = tuple[str, ...]
-Values = Mapping[str, object]
+Fields = Mapping[str, object]
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One merged record at rest."""
+class Row(NamedTuple):
+    """One merged record at rest.
+
+    Attributes:
+        text: The fields that some write named, as JSON.
+        group: What the table's index finds the record by.
+        written_at: As in ``Merged``.
+        older: As in ``Merged``.
+    """
 
     text: bytes
-    written_at: datetime
-    older: Mapping[str, datetime]
     group: str
+    written_at: datetime
+    older: Mapping[str, datetime] = MappingProxyType({})
 
 
 class Table(Generic[R]):
@@ -35,13 +41,13 @@ class Table(Generic[R]):
 
     Args:
         kind: Type of the records.
-        group_of: What the index finds records by, such as the trace of a span; gets the values
-            of ``Merged``.
+        group_of: What the index finds records by, such as the trace of a span; gets the fields
+            that a record names.
     """
 
-    def __init__(self, kind: type[R], group_of: Callable[[Values], str] = lambda _: "") -> None:
+    def __init__(self, kind: type[R], group_of: Callable[[Fields], str] = lambda _: "") -> None:
         self.kind = kind
-        self._group_of = group_of
+        self.group_of = group_of
         self._rows: dict[Key, Row] = {}
         self._groups: dict[str, dict[Key, None]] = {}
 
@@ -50,20 +56,24 @@ class Table(Generic[R]):
         row = self._rows.get(key)
         return None if row is None else decode(self.kind, row.text)
 
-    def state(self, key: Key) -> Merged[R] | None:
-        """Return what the writes of a record have said so far."""
-        row = self._rows.get(key)
-        if row is None:
-            return None
-        values = cast("dict[str, object]", loads(row.text))
-        return Merged(self.kind, values, row.written_at, row.older)
+    def row(self, key: Key) -> Row | None:
+        """Return the row of a key."""
+        return self._rows.get(key)
 
-    def put(self, key: Key, state: Merged[R]) -> None:
+    def row_of(self, state: Merged[R]) -> Row:
+        """Return the row that holds a state."""
+        group = self.group_of(state.values)
+        return Row(encode_values(state.values), group, state.written_at, state.older)
+
+    def merge(self, a: Row, b: Row) -> Row:
+        """Return the row of a record after the writes of both sides."""
+        return self.row_of(merge(self._state(a), self._state(b)))
+
+    def put(self, key: Key, row: Row) -> None:
         """Replace the record of a key."""
         self.drop(key)
-        group = self._group_of(state.values)
-        self._rows[key] = Row(encode_values(state.values), state.written_at, state.older, group)
-        self._groups.setdefault(group, {})[key] = None
+        self._rows[key] = row
+        self._groups.setdefault(row.group, {})[key] = None
 
     def drop(self, key: Key) -> None:
         """Delete a record if it is there."""
@@ -100,3 +110,7 @@ class Table(Generic[R]):
     def records(self, groups: Iterable[str] | None = None) -> Iterator[R]:
         """Yield the records of a snapshot taken now."""
         return self.decode(self.snapshot(groups))
+
+    def _state(self, row: Row) -> Merged[R]:
+        values = cast("dict[str, object]", loads(row.text))
+        return Merged(self.kind, values, row.written_at, row.older)

@@ -106,9 +106,15 @@ def encode(record: Record, *, sort_keys: bool = False) -> bytes:
         record: The record.
         sort_keys: Return canonical JSON, to compare; else the user's keys keep their order.
     """
-    named = {name: getattr(record, name) for name in sorted(record.model_fields_set)}
-    present = {name: value for name, value in named.items() if value is not None}
-    return dumps(present, sort_keys=sort_keys)
+    return dumps(named_fields(record), sort_keys=sort_keys)
+
+
+def named_fields(record: Record) -> dict[str, object]:
+    """Return the fields that a record names, by name; their values are the record's own."""
+    fields = vars(record)
+    return {
+        name: fields[name] for name in sorted(record.model_fields_set) if fields[name] is not None
+    }
 
 
 def encode_values(values: Mapping[str, object]) -> bytes:
@@ -127,14 +133,22 @@ def key_of(record: Record) -> tuple[str, ...]:
     A project is its name without regard to case. A feedback score is the entity, the name and the
     author; a thread's score also the project, since thread ids are unique within a project only.
     """
-    if isinstance(record, Project):
-        return (project_key(record.name),)
-    if isinstance(record, FeedbackScore):
-        project = project_key(record.project_name) if record.entity_type == "thread" else ""
-        return (record.entity_type, record.entity_id, record.name, record.author or "", project)
-    if isinstance(record, Document):
-        return (record.kind, record.id)
-    return (cast("str", record.id),)  # type: ignore[attr-defined]
+    return key_of_fields(type(record), vars(record))
+
+
+def key_of_fields(kind: type[Record], fields: Mapping[str, object]) -> tuple[str, ...]:
+    """Return ``key_of`` of a record by its fields; those at their default may be missing."""
+    texts = cast("Mapping[str, str]", fields)
+    if kind is FeedbackScore:
+        entity_type, project = texts.get("entity_type") or "trace", ""
+        if entity_type == "thread":
+            project = project_key(texts.get("project_name"))
+        return (entity_type, texts["entity_id"], texts["name"], texts.get("author") or "", project)
+    if kind is Project:
+        return (project_key(texts["name"]),)
+    if kind is Document:
+        return (texts["kind"], texts["id"])
+    return (texts["id"],)
 
 
 def project_key(name: str | None) -> str:

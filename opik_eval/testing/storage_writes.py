@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from itertools import permutations
 from threading import Thread as Worker
+from typing import cast
 
 import pytest
 
@@ -136,6 +137,12 @@ class WriteContract(StorageCase):
         assert found is not None
         assert found.name == "c"
 
+    def test_one_batch_may_hold_several_writes_of_a_record(self, storage: Storage) -> None:
+        """Those of one call merge with each other and with what is stored."""
+        storage.write([Trace(id="t", name="n")])
+        storage.write([Trace(id="t", input=1), Trace(id="u"), Trace(id="t", output=2, name="m")])
+        assert storage.find_trace("t") == Trace(id="t", name="m", input=1, output=2)
+
     def test_without_times_the_later_arrival_wins(self, storage: Storage) -> None:
         """Of writes without last_updated_at the last one counts, also within one call."""
         first, second = ids(2)
@@ -211,6 +218,26 @@ class WriteContract(StorageCase):
         with pytest.raises(RuntimeError, match="source broke"):
             storage.write(records())
         assert storage.find_trace(trace_id) is None
+
+    def test_values_are_the_stores_own(self, storage: Storage) -> None:
+        """Who changes a value after it was written, however deep inside, changes nothing stored."""
+        given: list[list[int]] = [[1], [1], [1]]
+        in_record, in_columns, in_item = given
+        scores = [{"name": "s", "value": 1.0, "metadata": {"a": in_columns}}]
+        columns = {"id": ["e"], "experiment_id": ["x"], "dataset_item_id": ["i"]}
+        storage.write(
+            [
+                Dataset(id="d", name="d"),
+                Trace(id="t", input={"a": in_record}),
+                Columns(
+                    ExperimentItem, {**columns, "output": [{"a": in_columns}], "scores": [scores]}
+                ),
+            ]
+        )
+        storage.change_items("d", upsert=[DatasetItem(id="i", data={"a": in_item})])
+        for value in given:
+            value.append(2)
+        assert _lists_in(storage) == [[1], [1], [1], [1]]
 
     def test_items_are_not_written_like_records(self, storage: Storage) -> None:
         """A record of a type that write does not take is refused, and nothing is written."""
@@ -313,3 +340,12 @@ class LifecycleContract(StorageCase):
 def _required(version: PromptVersion) -> dict[str, object]:
     names = ("id", "prompt_id", "commit", "number", "template")
     return {name: getattr(version, name) for name in names}
+
+
+def _lists_in(storage: Storage) -> list[list[int]]:
+    """Return the values under "a" in a trace, an item's output and score, and a data item."""
+    (trace,), (done,) = storage.list_traces(), storage.list_experiment_items("x")
+    (kept,) = storage.list_dataset_items("d")
+    assert done.scores is not None
+    holders = (trace.input, done.output, done.scores[0].metadata, kept.data)
+    return [cast("dict[str, list[int]]", holder)["a"] for holder in holders]
