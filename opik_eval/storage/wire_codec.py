@@ -167,7 +167,7 @@ class Codec(Generic[R]):
                 values[name] = self.decode[name](value) if name in self.decode else value
         made_up = extras.get(FILLED)
         for name in made_up if isinstance(made_up, list) else ():
-            if name in self.incoming:
+            if isinstance(name, str) and name in self.incoming:
                 values.pop(self.incoming[name][0], None)
 
 

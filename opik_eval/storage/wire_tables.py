@@ -184,7 +184,9 @@ def _values_by_name(value: object) -> object:
     if not isinstance(value, list):
         return value
     pairs = [
-        (entry.get("name"), entry.get("value")) for entry in value if isinstance(entry, Mapping)
+        (entry["name"], entry.get("value"))
+        for entry in value
+        if isinstance(entry, Mapping) and isinstance(entry.get("name"), str)
     ]
     return dict(pairs) if len(pairs) == len(value) else value
 

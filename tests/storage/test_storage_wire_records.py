@@ -7,7 +7,7 @@ from types import NoneType, UnionType
 from typing import Annotated, Literal, Union, get_args, get_origin
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from opik_eval.errors import PayloadError
@@ -86,10 +86,12 @@ def test_a_record_comes_back_from_the_wire_as_it_went(kind, data):
 @pytest.mark.parametrize("kind", wire.KINDS)
 @settings(max_examples=25)
 @given(payload=st.dictionaries(TEXT, JSON, max_size=4))
+@example(payload={"filled": [[]], "name": []})
 def test_any_object_gives_a_record_or_says_what_is_wrong(kind, payload):
     """No JSON breaks the codec: it gives a record, or an error that names fields."""
     fields = {name: payload for name in wire.KINDS[kind].model_fields}
-    for candidate in (payload, fields, {**fields, "_opik_eval": payload}, [payload], None):
+    extra, lists = {**fields, "_opik_eval": payload}, {name: [payload] for name in fields}
+    for candidate in (payload, fields, extra, lists, [payload], None):
         with_error = None
         try:
             getattr(wire, f"{kind}_from_wire")(candidate)
@@ -202,6 +204,7 @@ def test_fields_that_a_server_made_up_are_left_out():
         ("trace", {"id": "1", "error_info": "boom"}, "error_info", "ErrorInfo"),
         ("prompt_version", {"version_number": "three"}, "version_number", "integer"),
         ("experiment", {"id": "e", "experiment_scores": [1]}, "experiment_scores", "dictionary"),
+        ("experiment", {"experiment_scores": [{"name": []}]}, "experiment_scores", "dictionary"),
         ("experiment", {"id": "e", "prompt_versions": "p"}, "prompt_versions", "tuple"),
         ("what", {}, "kind", "is none of"),
     ],
