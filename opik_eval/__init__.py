@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from opik_eval.experiments import EvaluationResult, compare
     from opik_eval.models import Budget, get_model
     from opik_eval.pytest_plugin.unit import llm_unit
+    from opik_eval.simulation import SimulatedUser, run_simulation
     from opik_eval.storage.opening import open_storage
     from opik_eval.tracing import (
         distributed_headers,
@@ -50,6 +51,7 @@ _HOMES = {
     "OpikEvalError": "errors",
     "Prompt": "client",
     "RandomDatasetSampler": "datasets.sampling",
+    "SimulatedUser": "simulation",
     "aevaluate": "evaluation",
     "compare": "experiments",
     "distributed_headers": "tracing",
@@ -64,6 +66,7 @@ _HOMES = {
     "llm_unit": "pytest_plugin.unit",
     "open_storage": "storage.opening",
     "reset_tracing_to_config_default": "tracing",
+    "run_simulation": "simulation",
     "set_tracing_active": "tracing",
     "start_as_current_span": "tracing",
     "start_as_current_trace": "tracing",
@@ -80,6 +83,7 @@ __all__ = [
     "OpikEvalError",
     "Prompt",
     "RandomDatasetSampler",
+    "SimulatedUser",
     "aevaluate",
     "compare",
     "distributed_headers",
@@ -94,6 +98,7 @@ __all__ = [
     "llm_unit",
     "open_storage",
     "reset_tracing_to_config_default",
+    "run_simulation",
     "set_tracing_active",
     "start_as_current_span",
     "start_as_current_trace",

@@ -291,7 +291,7 @@ def test_judges_of_conversations(storage: Storage, say: Start) -> None:
     """A judge reads the conversation; its calls are traced in the evaluation's project."""
     say("t", "Hi", "Hello")
     reply = '{"reason": "a greeting", "answer": true}'
-    model = ChatModel(name="fake/judge", transport=FunctionTransport(lambda messages: reply))
+    model = ChatModel(name="fake/judge", transport=FunctionTransport(lambda request: reply))
     result = evaluated(storage, ConversationalCoherenceMetric(model))
     (score,) = result.results[0].scores
     assert score.value == 1.0
