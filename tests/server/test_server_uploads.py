@@ -28,6 +28,13 @@ def service() -> Iterator[S3Service]:
         yield running
 
 
+@pytest.fixture(autouse=True)
+def empty_bucket(service: S3Service) -> None:
+    """Start every test without what the others have left."""
+    with service.lock:
+        service.objects.clear()
+
+
 @pytest.fixture(scope="module")
 def direct(service: S3Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     """A server whose attachments go there."""
