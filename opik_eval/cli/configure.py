@@ -5,17 +5,15 @@ from __future__ import annotations
 import click
 
 from opik_eval.cli.output import examples, show_json
-from opik_eval.config import save_settings, settings
-from opik_eval.storage.http_check import check_server
-
-_LOCAL_URL = "http://localhost:5173/api"
+from opik_eval.client.configure import CLOUD_URL, LOCAL_URL, save_server
+from opik_eval.config import settings
 
 
 @click.command(
     "configure",
     epilog=examples(
-        f"opik-eval configure --url {_LOCAL_URL}",
-        "opik-eval configure --url https://www.comet.com/opik/api --workspace team",
+        f"opik-eval configure --url {LOCAL_URL}",
+        f"opik-eval configure --url {CLOUD_URL} --workspace team",
     ),
 )
 @click.option("--url", help="Base URL of the server; asked for if left out.")
@@ -45,23 +43,12 @@ def configure_command(
     and OPIK_PROJECT_NAME win over it.
     """
     known = settings()
-    url = url or click.prompt("Server", default=known.url_override or _LOCAL_URL)
-    workspace = workspace or known.workspace
+    url = url or click.prompt("Server", default=known.url_override or LOCAL_URL)
     if ask_key:
         api_key = click.prompt("API key", hide_input=True)
-    api_key = api_key or known.api_key
-    found = None
-    try:
-        found = check_server(url, workspace=workspace, api_key=api_key)
-    finally:
-        if found is not None or force:
-            values = {
-                "url_override": found.url if found is not None else url,
-                "workspace": workspace,
-                **({"api_key": api_key} if api_key else {}),
-                **({"project_name": project_name} if project_name else {}),
-            }
-            save_settings(known.config_path, values)
+    found = save_server(
+        url, workspace=workspace, api_key=api_key, project_name=project_name, force=force
+    )
     kind = "opik-eval" if found.is_native else "Opik"
     if as_json:
         show_json({"url": found.url, "server": kind, "config": str(known.config_path)})

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
         validate_messages,
         video_part,
     )
-    from opik_eval.prompts.template import placeholders, render
+    from opik_eval.prompts.template import PromptType, placeholders, render
 
 _HOME = {
+    "PromptType": "template",
     "audio_part": "messages",
     "file_part": "messages",
     "image_part": "messages",
@@ -41,6 +42,7 @@ __getattr__, __dir__ = lazily(__name__, _HOME)
 
 
 __all__ = [
+    "PromptType",
     "audio_part",
     "file_part",
     "image_part",

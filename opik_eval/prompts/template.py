@@ -17,6 +17,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,14 @@ _STEP = re.compile(r"[^.\[\]]+")
 _SECTION_SIGNS = tuple("#/^>&!=")
 _PYTHON = re.compile(r"\{\{|\}\}|\{([^\W\d]\w*)\}|[{}]")
 _JINJA_SIGNS = ("{{", "{%", "{#")
+
+
+class PromptType(StrEnum):
+    """The types of templates by name, as Opik has them; the plain texts do as well."""
+
+    MUSTACHE = "mustache"
+    JINJA2 = "jinja2"
+    PYTHON = "python"
 
 
 def render(
@@ -246,4 +255,4 @@ def _language(kind: str) -> _Language:
     return _LANGUAGES[kind]
 
 
-__all__ = ["TemplateType", "placeholders", "render"]
+__all__ = ["PromptType", "TemplateType", "placeholders", "render"]
