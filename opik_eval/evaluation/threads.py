@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -139,7 +140,8 @@ def evaluate_threads(
         **options: See ``ThreadOptions``.
 
     Raises:
-        ConfigError: ``metrics`` is empty, an option makes no sense, or the filter cannot be read.
+        ConfigError: ``metrics`` is empty, a transform is no plain function, an option makes no
+            sense, or the filter cannot be read.
         NotFoundError: No conversation matches.
         StorageError: Scores could not be stored; ``partial_result`` has them.
 
@@ -173,6 +175,11 @@ def evaluate_threads(
         raise ConfigError(
             f"max_traces_per_thread={max_traces_per_thread} reads nothing", remedy="pass 1 or more"
         )
+    _check_transforms(
+        trace_input_transform=trace_input_transform,
+        trace_output_transform=trace_output_transform,
+        trace_context_transform=trace_context_transform,
+    )
     given = cast("EvaluateOptions", {"num_workers": 8, **options})
     resolved = resolve(given, function="evaluate_threads", without=_WITHOUT, aliases=_ALIASES)
     if eval_project_name is not None:
@@ -196,6 +203,18 @@ def evaluate_threads(
         scores.problem.partial_result = result  # type: ignore[attr-defined]
         raise scores.problem
     return result
+
+
+def _check_transforms(**transforms: object) -> None:
+    for name, transform in transforms.items():
+        if name == "trace_context_transform" and transform is None:
+            continue
+        if not callable(transform) or inspect.iscoroutinefunction(transform):
+            kind = "a coroutine function" if callable(transform) else type(transform).__name__
+            raise ConfigError(
+                f"{name} is {kind}; it is called for every trace and returns at once",
+                remedy="pass a plain function of one argument",
+            )
 
 
 def _threads(storage: Storage, project_name: str, text: str | None) -> list[dict[str, object]]:
@@ -253,10 +272,21 @@ class _Reader:
         if asked is not None:
             messages.append({"role": "user", "content": asked})
         if answered is not None:
-            context = self.of_context and self.of_context(trace.metadata)
-            rests_on = {} if context is None else {"context": list(context)}
+            context = self._context(trace)
+            rests_on = {} if context is None else {"context": context}
             messages.append({"role": "assistant", "content": answered, **rests_on})
         return messages
+
+    def _context(self, trace: Trace) -> list[str] | None:
+        found = self.of_context and self.of_context(trace.metadata)
+        if found is None:
+            return None
+        if isinstance(found, str):  # would be taken for its letters
+            raise TaskError(
+                "trace_context_transform returned a str",
+                remedy="return a list of texts, or None for nothing",
+            )
+        return list(found)
 
 
 def _text_of(transform: Transform, payload: object, name: str) -> str | None:

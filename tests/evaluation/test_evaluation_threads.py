@@ -211,6 +211,45 @@ def test_a_conversation_that_cannot_be_read_costs_itself(
     assert error in str(result.to_pandas()["error"][0])
 
 
+@pytest.mark.parametrize("name", ["input", "output", "context"])
+def test_transforms_are_plain_functions(storage: Storage, say: Start, name: str) -> None:
+    """Anything else would fail for every conversation, so it is refused before any is read."""
+    say("t", "Hi", "Hello")
+
+    async def later(payload: Any) -> str:
+        return str(payload)
+
+    metric, transform = Turns(), f"trace_{name}_transform"
+    for wrong, kind in ((later, "a coroutine function"), ("q", "str")):
+        with pytest.raises(ConfigError, match=f"{transform} is {kind}"):
+            evaluated(storage, metric, **{transform: wrong})
+    assert metric.seen == []
+
+
+def test_a_context_is_a_list_of_texts(storage: Storage, say: Start) -> None:
+    """One text is not taken for its letters."""
+    say("t", "Hi", "Hello", metadata={"document": "d1"})
+    result = evaluated(storage, Turns(), trace_context_transform=lambda kept: kept["document"])
+    (error,) = (row.error for row in result.results)
+    assert error is not None
+    assert "trace_context_transform returned a str" in (error.message or "")
+
+
+def test_an_interrupted_run_keeps_its_scores(storage: Storage, say: Start) -> None:
+    """Conversations that are done have their scores, also after Ctrl-C."""
+    for n in range(3):
+        say(f"t{n}", f"q{n}", "Hello")
+
+    def of_input(payload: dict[str, str]) -> str:
+        if payload["q"] == "q2":
+            raise KeyboardInterrupt
+        return payload["q"]
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluated(storage, Turns(), trace_input_transform=of_input, num_workers=1)
+    assert sorted(thread_scores(storage)) == ["t0", "t1"]
+
+
 def test_a_metric_that_fails_gives_no_score(storage: Storage, say: Start) -> None:
     """It is counted as failed, and not stored as a number."""
 
