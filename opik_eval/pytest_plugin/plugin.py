@@ -45,11 +45,13 @@ def pytest_configure(config: pytest.Config) -> None:
     """Keep the books of this session.
 
     Raises:
-        UsageError: There is no folder for the report.
+        UsageError: There is no folder for the report, or it is one.
     """
     report = config.option.eval_report
     if report is not None and not report.absolute().parent.is_dir():
         raise pytest.UsageError(f"--eval-report={report}: there is no folder {report.parent}")
+    if report is not None and report.is_dir():
+        raise pytest.UsageError(f"--eval-report={report}: that is a folder; name a file in it")
     config.pluginmanager.register(Session(config), "opik-eval-session")
 
 

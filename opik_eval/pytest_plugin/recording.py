@@ -8,6 +8,7 @@ from typing import cast
 
 from opik_eval.datasets.dataset import get_or_create_dataset
 from opik_eval.datasets.items import make_item
+from opik_eval.errors import ConfigError
 from opik_eval.experiments import EvaluationResult, load_result
 from opik_eval.ids import derived_id
 from opik_eval.pytest_plugin.plan import Plan
@@ -21,6 +22,7 @@ from opik_eval.tracing.capture import error_info_of, snapshot
 from opik_eval.tracing.tracer import Tracer
 
 PASSED = "Passed"
+_RUN: dict[str, object] = {"higher_is_better": {PASSED: True}}
 
 
 class Recording:
@@ -67,14 +69,17 @@ class Recording:
             self._is_begun = True
         self.storage.write([item])
 
-    def close(self) -> str | None:
+    def finish(self) -> str | None:
         """Wait until everything is stored; return what is wrong if not all of it is."""
         report = self.tracer.close(None)
-        self.storage.close()
         if report.complete:
             return None
         rejected = "; ".join(report.rejected[:3])
         return f"{report.pending} records wait, rejected: {rejected or 'none'}; {report.problem}"
+
+    def close(self) -> None:
+        """Close the store."""
+        self.storage.close()
 
     def _begin(self) -> None:
         dataset = get_or_create_dataset(self.storage, self.plan.dataset_name)
@@ -88,7 +93,7 @@ class Recording:
             type="regular",
             status="running",
             evaluation_method="dataset",
-            run={"higher_is_better": {PASSED: True}},
+            run=_RUN,
             created_at=now,
             last_updated_at=now,
         )
@@ -106,21 +111,26 @@ class UnitRun:
     Attributes:
         data: What the test is about.
         item_id: The dataset item of that content, the same in every session.
+        is_over: The test has ended; what is reported before are parts of it, such as subtests.
+        failed_part: What the first part that failed raised.
     """
 
     def __init__(self, recording: Recording, trace: TraceState, data: dict[str, object]) -> None:
         self._recording = recording
         self._trace = trace
         self.data = data
+        self.is_over = False
+        self.failed_part: BaseException | None = None
         self.item_id = derived_id(recording.plan.dataset_name, content_hash(data))
 
     def scope(self) -> AbstractContextManager[TraceState]:
         """Return the block in which the test runs."""
         return trace_scope(self._trace)
 
-    def abandon(self, error: BaseException) -> None:
+    def abandon(self, error: BaseException | None) -> None:
         """End the trace of a run that says nothing of passing, such as a skipped one."""
-        self._trace.fail(error)
+        if error is not None:
+            self._trace.fail(error)
         self._trace.end()
 
     def end(self, error: BaseException | None, *, has_run: bool = True) -> None:
@@ -134,7 +144,7 @@ class UnitRun:
         Raises:
             StorageError: The store failed.
         """
-        reason = None if error is None else f"{type(error).__name__}: {error}"
+        reason = None if error is None else _reason_of(error)
         passed = ItemScore(name=PASSED, value=float(error is None), reason=reason)
         trace, plan = self._trace, self._recording.plan
         if has_run:
@@ -159,44 +169,84 @@ class UnitRun:
         )
 
 
-def open_recording(plan: Plan) -> Recording | None:
+def open_recording(plan: Plan, *, is_shared: bool) -> Recording | None:
     """Return a recording in the store of the settings; ``None`` while tracing is switched off.
 
+    Args:
+        plan: What all processes of the session agree on.
+        is_shared: Whether other processes record as well.
+
     Raises:
-        OpikEvalError: The store cannot be opened.
+        OpikEvalError: The store cannot be opened, does not answer, or is this process's alone.
     """
-    return Recording(plan, open_storage()) if is_tracing_active() else None
+    if not is_tracing_active():
+        return None
+    storage = open_storage()
+    try:
+        if is_shared and storage.location == "memory:":
+            raise ConfigError(
+                "each worker of pytest-xdist would have a store memory: of its own",
+                remedy="record in a file or on a server: OPIK_EVAL_STORAGE=file:PATH; or leave "
+                "out -n",
+            )
+        storage.find_dataset(plan.dataset_name)  # a server is asked for the first time
+    except BaseException:
+        storage.close()
+        raise
+    return Recording(plan, storage)
 
 
 def conclude(
-    plan: Plan, units: Iterable[Mapping[str, object]], *, is_complete: bool
+    plan: Plan,
+    units: Iterable[Mapping[str, object]],
+    *,
+    storage: Storage | None,
+    stop_reason: str | None = None,
 ) -> EvaluationResult:
     """Add what the units are about to the dataset, end the experiment, and return its result.
 
     Args:
         plan: What the processes of the session agreed on.
         units: ``item_id`` and ``data`` of all units that ran.
-        is_complete: Whether the session ran to its end.
+        storage: Where they are; opened and closed here if absent.
+        stop_reason: Why the session did not run to its end.
 
     Raises:
         OpikEvalError: The store failed.
     """
-    storage = open_storage()
+    if storage is not None:
+        return _concluded(storage, plan, units, stop_reason)
+    opened = open_storage()
     try:
-        dataset = get_or_create_dataset(storage, plan.dataset_name)
-        known = {item.id for item in dataset.records()}
-        contents = {str(u["item_id"]): cast("Mapping[str, object]", u["data"]) for u in units}
-        new = [make_item(data, item_id=key) for key, data in contents.items() if key not in known]
-        if new:
-            storage.change_items(dataset.id, upsert=new)
-        version = dataset.version
-        end = Experiment(
-            id=plan.experiment_id,
-            dataset_version_id=version.id if version else None,
-            status="completed" if is_complete else "stopped",
-            last_updated_at=utc_now(),
-        )
-        storage.write([end])
-        return load_result(storage, plan.experiment_id)
+        return _concluded(opened, plan, units, stop_reason)
     finally:
-        storage.close()
+        opened.close()
+
+
+def _concluded(
+    storage: Storage,
+    plan: Plan,
+    units: Iterable[Mapping[str, object]],
+    stop_reason: str | None,
+) -> EvaluationResult:
+    dataset = get_or_create_dataset(storage, plan.dataset_name)
+    known = {item.id for item in dataset.records()}
+    contents = {str(u["item_id"]): cast("Mapping[str, object]", u["data"]) for u in units}
+    new = [make_item(data, item_id=key) for key, data in contents.items() if key not in known]
+    if new:
+        storage.change_items(dataset.id, upsert=new)
+    version = dataset.version
+    end = Experiment(
+        id=plan.experiment_id,
+        dataset_version_id=version.id if version else None,
+        status="completed" if stop_reason is None else "stopped",
+        run={**_RUN, "stop_reason": stop_reason},
+        last_updated_at=utc_now(),
+    )
+    storage.write([end])
+    return load_result(storage, plan.experiment_id)
+
+
+def _reason_of(error: BaseException) -> str:
+    info = error_info_of(error)
+    return f"{info.exception_type}: {info.message}"

@@ -15,20 +15,17 @@ import pytest
 
 from opik_eval.errors import OpikEvalError
 from opik_eval.pytest_plugin.plan import Plan
-from opik_eval.pytest_plugin.unit import Unit, unit_of
+from opik_eval.pytest_plugin.running import Runner, take_units, unit_of_item
 
 if TYPE_CHECKING:
     from opik_eval.experiments import EvaluationResult
     from opik_eval.pytest_plugin.baseline import Baseline
-    from opik_eval.pytest_plugin.recording import Recording, UnitRun
     from opik_eval.pytest_plugin.report import Check
 
 _BASELINE = pytest.StashKey["Baseline"]()
-_UNITS = pytest.StashKey[list[dict[str, object]]]()
 _PLAN = "opik_eval_plan"
 _PROBLEMS = "opik_eval_problems"
 _SAID = "opik_eval"
-_NO_VERDICT = (pytest.skip.Exception, pytest.exit.Exception, KeyboardInterrupt)
 
 
 def register_baseline(item: pytest.Item, baseline: Baseline) -> Baseline:
@@ -46,10 +43,11 @@ class Session:
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
-        self._recording: Recording | None = None
+        self._runner: Runner | None = None
         self._checks: list[Check] = []
         self._units: list[Mapping[str, object]] = []
         self._problems: list[str] = []
+        self._crashed: list[str] = []
         self._result: EvaluationResult | None = None
 
     @cached_property
@@ -71,57 +69,54 @@ class Session:
         Raises:
             UsageError: It cannot be opened.
         """
-        if self._config.option.collectonly or not any(map(_unit_of, session.items)):
+        if self._config.option.collectonly or not any(map(unit_of_item, session.items)):
             return
         from opik_eval.pytest_plugin.recording import open_recording
 
         try:
-            self._recording = open_recording(self._plan)
+            recording = open_recording(self._plan, is_shared=_is_worker(self._config))
         except OpikEvalError as error:
-            raise pytest.UsageError(f"@llm_unit cannot record tests: {error}") from error
-        if self._recording is None:
-            self._problems.append("tracing is switched off: no test was recorded")
+            refusal = f"@llm_unit cannot record tests: {error}"
+            if not _is_worker(self._config):
+                raise pytest.UsageError(refusal) from error
+            session.shouldstop = refusal  # how pytest-xdist learns of it; see pytest_runtestloop
+            return
+        if recording is None:
+            self._note("tracing is switched off: no test was recorded")
+        else:
+            self._runner = Runner(recording, self._note)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
+        """Run nothing in a worker that cannot record what it would run."""
+        return True if session.shouldstop and _is_worker(self._config) else None
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
         """Run a unit within its trace."""
-        unit = _unit_of(item)
-        if unit is None or self._recording is None:
+        if self._runner is None:
             return (yield)
-        run = self._recording.start(unit, item.nodeid, _values_of(item))
-        try:
-            with run.scope():
-                result = yield
-        except _NO_VERDICT as error:
-            run.abandon(error)
-            raise
-        except BaseException as error:
-            self._end(item, run, error)
-            raise
-        self._end(item, run, None)
-        return result
+        with self._runner.running(item):
+            return (yield)
 
-    @pytest.hookimpl(wrapper=True)
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Send what a test recorded along with its report."""
-        report = yield
-        unit = _unit_of(item)
-        if call.when == "setup" and report.failed and unit and self._recording and call.excinfo:
-            run = self._recording.start(unit, item.nodeid, _values_of(item))
-            self._end(item, run, call.excinfo.value, has_run=False)
         baseline = item.stash.get(_BASELINE, None)
-        said = {
-            "checks": baseline.take_checks() if baseline else [],
-            "units": item.stash.get(_UNITS, []),
-        }
-        item.stash[_UNITS] = []
-        if any(said.values()):
+        checks = baseline.take_checks() if baseline else []
+        if checks:
             from opik_eval.pytest_plugin.report import properties
+
+            item.user_properties += properties(checks)
+        report = yield
+        if self._runner is not None:
+            self._runner.judge(item, call, report)
+        said = {"checks": checks, "units": take_units(item)}
+        if any(said.values()):
             from opik_eval.serialization import dumps
 
-            item.user_properties += properties(said["checks"])
             setattr(report, _SAID, dumps(said).decode())
         return report
 
@@ -137,37 +132,36 @@ class Session:
         self._units += found["units"]
 
     @pytest.hookimpl(optionalhook=True)
+    def pytest_handlecrashitem(self, crashitem: str) -> None:
+        """Remember the test in whose midst a worker died: it has nothing to say of itself."""
+        self._crashed.append(crashitem)
+
+    @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
         """Take over what a worker could not record."""
-        self._problems += getattr(node, "workeroutput", {}).get(_PROBLEMS, ())
+        for problem in getattr(node, "workeroutput", {}).get(_PROBLEMS, ()):
+            self._note(problem)
 
     @pytest.hookimpl(trylast=True)
-    def pytest_sessionfinish(self, exitstatus: int) -> None:
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Store what is pending; the process that sums up ends the experiment and reports."""
-        if self._recording is not None:
-            self._note(self._recording.close())
-        if _is_worker(self._config):
-            self._config.workeroutput[_PROBLEMS] = self._problems  # type: ignore[attr-defined]
-            return
-        if self._units:
-            from opik_eval.pytest_plugin.recording import conclude
-
-            done = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
-            try:
-                self._result = conclude(self._plan, self._units, is_complete=done)
-            except OpikEvalError as error:
-                self._note(f"the experiment could not be ended: {error}")
-        path = self._config.option.eval_report
-        if path is not None:
-            from opik_eval.pytest_plugin.report import markdown
-
-            text = markdown(self._checks, self._result, self._problems)
-            path.write_text(text, encoding="utf-8")
+        try:
+            if self._runner is not None:
+                self._note(self._runner.recording.finish())
+            if _is_worker(self._config):
+                self._config.workeroutput[_PROBLEMS] = self._problems  # type: ignore[attr-defined]
+                return
+            if self._units:
+                self._conclude(_stop_reason(session, exitstatus))
+            self._report()
+        finally:
+            if self._runner is not None:
+                self._runner.recording.close()
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Show what the checks and units came to."""
         lines = list(self._summary())
-        if lines:
+        if lines or self._problems:
             terminalreporter.section("evaluation")
         for line in lines:
             terminalreporter.line(line)
@@ -184,32 +178,45 @@ class Session:
 
             yield from result_text(self._result, ascii_only=True).splitlines()
 
-    def _end(
-        self,
-        item: pytest.Item,
-        run: UnitRun,
-        error: BaseException | None,
-        *,
-        has_run: bool = True,
-    ) -> None:
+    def _conclude(self, stop_reason: str | None) -> None:
+        from opik_eval.pytest_plugin.recording import conclude
+
+        for test in dict.fromkeys(self._crashed):
+            stop_reason = f"a worker crashed while it ran {test}"
+            self._note(f"{test}: its worker crashed")
+        storage = self._runner.recording.storage if self._runner is not None else None
         try:
-            run.end(error, has_run=has_run)
-        except OpikEvalError as problem:
-            self._note(f"{item.nodeid}: {problem}")
-        item.stash.setdefault(_UNITS, []).append({"item_id": run.item_id, "data": run.data})
+            self._result = conclude(
+                self._plan, self._units, storage=storage, stop_reason=stop_reason
+            )
+        except OpikEvalError as error:
+            self._note(f"the experiment could not be ended: {error}")
+
+    def _report(self) -> None:
+        path = self._config.option.eval_report
+        if path is None:
+            return
+        from opik_eval.pytest_plugin.report import markdown
+
+        text = markdown(self._checks, self._result, self._problems)
+        try:
+            path.write_text(text, encoding="utf-8", errors="backslashreplace")
+        except OSError as error:
+            self._note(f"the report {path} could not be written: {error.strerror}")
 
     def _note(self, problem: str | None) -> None:
-        if problem is not None:
+        if problem is not None and problem not in self._problems:
             self._problems.append(problem)
 
 
-def _unit_of(item: pytest.Item) -> Unit | None:
-    return unit_of(getattr(item, "obj", None))
-
-
-def _values_of(item: pytest.Item) -> dict[str, object]:
-    callspec = getattr(item, "callspec", None)
-    return {**(callspec.params if callspec else {}), **(getattr(item, "funcargs", None) or {})}
+def _stop_reason(session: pytest.Session, exitstatus: int) -> str | None:
+    """Return why a session did not run all of its tests; ``None`` = it did."""
+    for reason in (session.shouldfail, session.shouldstop):
+        if reason:
+            return str(reason)
+    if exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+        return None
+    return "interrupted" if exitstatus == pytest.ExitCode.INTERRUPTED else f"exit {exitstatus}"
 
 
 def _is_worker(config: pytest.Config) -> bool:

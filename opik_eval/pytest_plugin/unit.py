@@ -39,7 +39,8 @@ def llm_unit(
 
     The test itself stays as it is. Its run becomes a trace (with the spans of what it calls), and
     whether it passed becomes the score ``Passed``. Inside, ``opik_context.update_current_trace``
-    adds the output, more scores and whatever else is worth keeping.
+    adds the output, more scores and whatever else is worth keeping. Above a class it marks all
+    tests of the class.
 
     Args:
         expected_output_key: The test's argument (fixture or parameter) with the expected output.
@@ -65,7 +66,8 @@ def llm_unit(
             )
 
     def mark(test: Test) -> Test:
-        setattr(test, _MARK, Unit(names))
+        # What pytest sees of a static or class method is the function within.
+        setattr(getattr(test, "__func__", test), _MARK, Unit(names))
         return test
 
     return mark

@@ -70,7 +70,7 @@ def test_the_summary_has_statistics(run):
     """What the units came to stands at the end of the session, and says where it is stored."""
     result = run(SUMS, "--eval-experiment", "nightly")
     result.stdout.fnmatch_lines(
-        ["nightly: 2 items, completed", "Passed*2*0.500*[[]0.09, 0.91]*", "Stored: *"]
+        ["nightly: 2 items, completed", "Passed*2*0.500*[[]0.09, 0.91]*", "Stored:*"]
     )
 
 
