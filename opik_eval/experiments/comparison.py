@@ -268,19 +268,20 @@ def _warnings(a: EvaluationResult, b: EvaluationResult, pairing: Pairing) -> Ite
         yield f"items without partner: {pairing.only_in_a} in A, {pairing.only_in_b} in B"
 
 
-def _margin_of(margin: float | Mapping[str, float], metric: str) -> float:
-    allowed = margin.get(metric) if isinstance(margin, Mapping) else margin
-    if allowed is None or not allowed >= 0:
+def _margin_of(
+    margin: float | Mapping[str, float], metric: str, default: float | None = None
+) -> float:
+    allowed = margin.get(metric, default) if isinstance(margin, Mapping) else margin
+    if not isinstance(allowed, int | float) or not allowed >= 0:
         raise ConfigError(
-            f"metric {metric!r} needs a margin of 0 or more, not {allowed}",
+            f"metric {metric!r} needs a margin of 0 or more, not {allowed!r}",
             remedy=f"pass margin={{{metric!r}: 0.02}} with the largest loss you accept",
         )
     return float(allowed)
 
 
 def _rise_in(margin: float | Mapping[str, float], share: MetricComparison) -> float:
-    allowed = margin.get(share.metric, 0.0) if isinstance(margin, Mapping) else margin
-    return allowed + _ROUNDING
+    return _margin_of(margin, share.metric, default=0.0) + _ROUNDING
 
 
 def _regression(row: MetricComparison, margin: float, proven: bool) -> str | None:

@@ -16,7 +16,7 @@ from opik_eval.metrics.base import ScoreResult
 from opik_eval.serialization import content_hash
 
 _FOLDER = "baselines"
-_LONGEST_NAME = 120
+_LONGEST_NAME = 120  # bytes: file systems take 255
 _MOST_CHANGES = 20
 _UNSAFE = re.compile(r"[^\w.=-]+")
 
@@ -83,10 +83,18 @@ class Baseline:
             The comparison; ``None`` if the baseline was written.
 
         Raises:
-            AssertionError: It is worse, there is no baseline yet, or the run is incomplete.
-            ConfigError: The file is damaged, or two checks of a test have one name.
+            AssertionError: It is worse, there is no baseline yet, or the run is incomplete; or it
+                is to become the baseline and would not even hold against itself.
+            ConfigError: The file is damaged or cannot be written, or two checks of a test have one
+                name.
+            TypeError: It is no result of ``evaluate``.
         """
         __tracebackhide__ = True  # the test is what went wrong, not this
+        if not isinstance(result, EvaluationResult):
+            raise TypeError(
+                f"a baseline checks what evaluate() and its like return, an EvaluationResult, "
+                f"not a {type(result).__name__}"
+            )
         path = self.path(name)
         if path in self._paths:
             raise ConfigError(
@@ -99,8 +107,12 @@ class Baseline:
                 f"the run is {result.status}, so there is nothing to compare: {result.stop_reason}"
             )
         if self._updating:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            comparable(result, "baseline").save(path)
+            # What is asked for wrongly, or cannot be compared with anything, shows here already.
+            own = comparable(result, "baseline")
+            compare(own, own, metrics=metrics).assert_no_regression(
+                margin=margin, metrics=metrics, proven=False
+            )
+            _write(own, path)
             self._note(path, None)
             return None
         current = comparable(result, result.experiment_name or "this run")
@@ -142,6 +154,8 @@ class Baseline:
                 f"there is no baseline {path} yet: run this test with --update-baselines, look at "
                 "the file, and commit it"
             ) from None
+        except OSError as error:
+            raise ConfigError(f"the baseline {path} cannot be read: {error.strerror}") from error
 
 
 def comparable(result: EvaluationResult, name: str) -> EvaluationResult:
@@ -158,6 +172,18 @@ def comparable(result: EvaluationResult, name: str) -> EvaluationResult:
         trial_count=result.trial_count,
         higher_is_better=result.higher_is_better,
     )
+
+
+def _write(result: EvaluationResult, path: Path) -> None:
+    __tracebackhide__ = True
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        result.save(path)
+    except OSError as error:
+        raise ConfigError(
+            f"the baseline {path} cannot be written: {error.strerror}",
+            remedy="make it possible to write there; baselines lie beside the tests",
+        ) from error
 
 
 def _ids_by_content(result: EvaluationResult) -> dict[str, str]:
@@ -199,6 +225,6 @@ def _comparable_row(row: TestResult, ids: Mapping[str, str]) -> TestResult:
 
 def _file_name(test: str, name: str | None) -> str:
     wanted = test if name is None else f"{test}.{name}"
-    safe = _UNSAFE.sub("-", wanted)[:_LONGEST_NAME]
+    safe = _UNSAFE.sub("-", wanted).encode()[:_LONGEST_NAME].decode(errors="ignore")
     # Names that differ only in what no file name may have stay apart, also where case is ignored.
     return safe if safe == wanted.lower() else f"{safe}-{content_hash(wanted)[:6]}"

@@ -257,3 +257,91 @@ def test_every_test_has_a_file_of_its_own(tests, data):
     for path in paths:
         assert path.parent == Path(folder)
         assert len(path.name) < 150
+
+
+def test_checks_in_fixtures_count(run, pytester):
+    """Also those of a teardown are summed up and become properties."""
+    check = "baseline.check(evaluate(ITEMS, answer, [Equals()], verbose=0), margin=0)"
+    code = f"""
+        import pytest
+        from opik_eval import evaluate
+        from opik_eval.metrics import Equals
+
+        ITEMS = [{{"reference": "a"}}]
+
+        def answer(item):
+            return {{"output": "a"}}
+
+        @pytest.fixture
+        def before(baseline):
+            {check}
+
+        @pytest.fixture
+        def after(baseline):
+            yield
+            {check}
+
+        def test_before(before): ...
+
+        def test_after(after): ...
+    """
+    run(code, "--update-baselines")
+    result = run(code, "--junitxml", "junit.xml")
+    result.stdout.fnmatch_lines(["*::test_before: passed", "*::test_after: passed"])
+    junit = (pytester.path / "junit.xml").read_text()
+    for test in ("test_before", "test_after"):
+        assert junit.count(f'<property name="{test}.equals_metric"') == 1
+
+
+@pytest.mark.parametrize("result", [{"equals_metric": 1.0}, None, 3])
+@pytest.mark.parametrize("updating", [False, True])
+def test_only_results_of_experiments_can_be_checked(tmp_path, result, updating):
+    """Anything else is refused by name."""
+    with pytest.raises(TypeError, match=f"EvaluationResult, not a {type(result).__name__}"):
+        Baseline(tmp_path, "test_x", updating=updating).check(result, margin=0)
+
+
+@pytest.mark.parametrize("updating", [False, True])
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"margin": -1}, "a margin of 0 or more, not -1"),
+        ({"margin": float("nan")}, "a margin of 0 or more, not nan"),
+        ({"margin": "0.1"}, "a margin of 0 or more, not '0.1'"),
+        ({"margin": {"n": 0.1}}, "metric 'm' needs a margin"),
+        ({"margin": 0, "metrics": ["n"]}, "neither run has a metric 'n'"),
+    ],
+)
+def test_wrong_checks_are_found_at_once(tmp_path, options, text, updating):
+    """They do not wait for the first comparison."""
+    result = result_of({"a": 1.0})
+    if not updating:
+        Baseline(tmp_path, "test_x", updating=True).check(result, margin=0)
+    with pytest.raises(ConfigError, match=text):
+        Baseline(tmp_path, "test_x", updating=updating).check(result, **options)
+    assert updating is not any(tmp_path.iterdir())
+
+
+def test_what_would_fail_against_itself_becomes_no_baseline(tmp_path):
+    """A metric without any value could never pass."""
+    with pytest.raises(AssertionError, match="m: no item has a value in both runs"):
+        Baseline(tmp_path, "test_x", updating=True).check(result_of({"a": None}), margin=0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_none(tmp_path):
+    """The error names the file and what is wrong, when writing and when reading."""
+    (tmp_path / "baselines").touch()
+    for updating, done in ((True, "written"), (False, "read")):
+        baseline = Baseline.beside(tmp_path / "test_x.py", "test_x", updating=updating)
+        with pytest.raises(ConfigError, match=rf"test_x\.json cannot be {done}: Not a directory"):
+            baseline.check(result_of({"a": 1.0}), margin=0)
+
+
+def test_names_fit_into_file_systems(tmp_path):
+    """They take 255 bytes, which letters beyond ASCII use up sooner."""
+    for updating in (True, False):
+        Baseline(tmp_path, "漢" * 200, updating=updating).check(result_of({"a": 1.0}), margin=0)
+    assert len(written(tmp_path)) == 0  # not under a folder called baselines
+    (path,) = tmp_path.iterdir()
+    assert len(path.name.encode()) < 255
