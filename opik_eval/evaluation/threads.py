@@ -246,6 +246,11 @@ class _Reader:
         conversation: list[Message] = []
         for trace in self._traces(thread_id):
             conversation += self._messages(trace)
+        if not conversation:  # most likely the transforms look in the wrong place
+            raise TaskError(
+                "the transforms made no message of any trace of this conversation",
+                remedy="check where they look for the texts in input and output",
+            )
         return {"conversation": conversation}
 
     def _traces(self, thread_id: str) -> list[Trace]:

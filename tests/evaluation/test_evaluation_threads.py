@@ -235,6 +235,22 @@ def test_a_context_is_a_list_of_texts(storage: Storage, say: Start) -> None:
     assert "trace_context_transform returned a str" in (error.message or "")
 
 
+def test_a_conversation_without_messages_is_not_scored(storage: Storage, say: Start) -> None:
+    """Transforms that look in the wrong place do not pass for a silent user."""
+    say("t", "Hi", "Hello")
+    metric = Turns()
+    result = evaluated(
+        storage,
+        metric,
+        trace_input_transform=lambda payload: payload.get("question"),
+        trace_output_transform=lambda payload: payload.get("answer"),
+    )
+    (error,) = (row.error for row in result.results)
+    assert error is not None
+    assert "made no message of any trace" in (error.message or "")
+    assert metric.seen == []
+
+
 def test_an_interrupted_run_keeps_its_scores(storage: Storage, say: Start) -> None:
     """Conversations that are done have their scores, also after Ctrl-C."""
     for n in range(3):
