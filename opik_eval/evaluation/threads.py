@@ -187,15 +187,15 @@ def evaluate_threads(
     with storage_for(resolved) as storage:
         threads = _threads(storage, project_name, filter_string)
         reader = _Reader(
-            storage,
-            project_name,
+            _traces_by_thread(storage, project_name, threads),
             trace_input_transform,
             trace_output_transform,
             trace_context_transform,
             max_traces_per_thread,
         )
         scores = _ThreadScores(storage, project_name)
-        run = run_on_items(storage, threads, reader, metrics, resolved, listeners=(scores,))
+        items = [{"thread_id": thread_id} for thread_id in threads]
+        run = run_on_items(storage, items, reader, metrics, resolved, listeners=(scores,))
     result = ThreadsEvaluationResult(
         [_result_of(row) for row in run.test_results], run.higher_is_better
     )
@@ -217,25 +217,36 @@ def _check_transforms(**transforms: object) -> None:
             )
 
 
-def _threads(storage: Storage, project_name: str, text: str | None) -> list[dict[str, object]]:
+def _threads(storage: Storage, project_name: str, text: str | None) -> list[str]:
     where = parse_filter(text, "thread") if text else None
     found = storage.list_threads(project_name=project_name, where=where)
-    items: list[dict[str, object]] = [{"thread_id": thread.id} for thread in found]
-    if not items:
+    ids = [thread.id for thread in found]
+    if not ids:
         which = f" that matches {text!r}" if text else ""
         raise NotFoundError(
             f"project {project_name!r} in {storage.location} has no conversation{which}",
             remedy="traces belong to one if they have a thread_id; check project and filter",
         )
-    return items
+    return ids
+
+
+def _traces_by_thread(
+    storage: Storage, project_name: str, threads: Sequence[str]
+) -> dict[str, list[Trace]]:
+    """Return the traces of some threads, read in one pass: for each alone it would be one, too."""
+    traces: dict[str, list[Trace]] = {thread_id: [] for thread_id in threads}
+    where = Condition("thread_id", "is_not_empty")
+    for trace in storage.list_traces(project_name=project_name, where=where):
+        if trace.thread_id in traces:
+            traces[trace.thread_id].append(trace)
+    return traces
 
 
 @dataclass(frozen=True)
 class _Reader:
     """Reads a conversation: the task of the evaluation."""
 
-    storage: Storage
-    project_name: str
+    traces: dict[str, list[Trace]]
     of_input: Transform
     of_output: Transform
     of_context: Callable[[Any], Sequence[str] | None] | None
@@ -254,12 +265,7 @@ class _Reader:
         return {"conversation": conversation}
 
     def _traces(self, thread_id: str) -> list[Trace]:
-        where = Condition("thread_id", "=", thread_id)
-        found = [
-            trace
-            for trace in self.storage.list_traces(project_name=self.project_name, where=where)
-            if trace.thread_id == thread_id
-        ]
+        found = self.traces.pop(thread_id)  # what has been read need not be kept
         found.sort(key=lambda trace: (trace.start_time is None, trace.start_time, trace.id))
         if self.most is not None and len(found) > self.most:
             logger.warning(
