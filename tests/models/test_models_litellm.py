@@ -56,16 +56,22 @@ def test_import_is_late():
 
 
 def test_first_use_is_quiet():
-    """The first call loads litellm, within any time limit, and nothing is written anywhere."""
+    """The first call loads litellm before its time limit begins, and writes nothing anywhere."""
     code = (
-        "import asyncio\n"
+        "import asyncio, sys\n"
+        "limit, loaded = asyncio.timeout, []\n"
+        "def noting(seconds):\n"
+        "    loaded.append('litellm' in sys.modules)\n"
+        "    return limit(seconds)\n"
+        "asyncio.timeout = noting\n"
         "from opik_eval.models.base import ModelRequest\n"
         "from opik_eval.models.litellm_transport import LiteLLMTransport\n"
         "from opik_eval.testing.fake_server import FakeServer\n"
         "with FakeServer() as server:\n"
         "    transport = LiteLLMTransport('openai/m', api_base=server.base_url, api_key='k')\n"
-        "    request = ModelRequest(model='openai/m', messages=[], timeout_seconds=2)\n"
+        "    request = ModelRequest(model='openai/m', messages=[], timeout_seconds=60)\n"
         "    assert asyncio.run(transport.send(request)).text == 'ok'\n"
+        "assert loaded and all(loaded), loaded\n"
     )
     run = [sys.executable, "-c", code]
     done = subprocess.run(run, check=True, timeout=90, capture_output=True, text=True)
