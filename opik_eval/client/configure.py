@@ -33,7 +33,7 @@ def configure(
     file.
 
     Args:
-        api_key: Key for the server; without ``url`` for Comet's.
+        api_key: Key for the server; without ``url`` and ``use_local`` for Comet's.
         workspace: Workspace on the server; what the settings say if absent.
         url: Base URL of the server.
         use_local: Use the server on this machine, ``http://localhost:5173``.
@@ -43,11 +43,12 @@ def configure(
         project_name: Project for traces that name none.
 
     Raises:
-        UnavailableError: Nothing answers at ``url``, or it does not let us in.
+        UnavailableError: Nothing answers at ``url``, or it does not let us in; with ``force`` the
+            file is written all the same.
         StorageError: What answers is no tracing server.
         ConfigError: The file cannot be written.
     """
-    target = url_override or url or (CLOUD_URL if api_key else None)
+    target = url_override or url or (CLOUD_URL if api_key and not use_local else None)
     if target is None and not use_local:
         logger.info("no server is named: results are stored in %s", _place())
         return
@@ -60,7 +61,7 @@ def configure(
             force=force,
         )
     except UnavailableError:
-        if target is not None:
+        if target is not None or force:
             raise
         logger.warning("no server answers at %s: results are stored in %s", LOCAL_URL, _place())
     else:

@@ -6,7 +6,6 @@ import inspect
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack, cast
 
 from opik_eval.engine.scoring import KeyMapping
@@ -274,7 +273,7 @@ class _Reader:
                 self.most,
                 len(found),
             )
-        return list(islice(found, self.most))
+        return found[: self.most]
 
     def _messages(self, trace: Trace) -> list[Message]:
         asked = _text_of(self.of_input, trace.input, "trace_input_transform")

@@ -40,10 +40,17 @@ def test_no_server_on_this_machine_is_no_error(
     path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """``use_local`` means this machine; its files are on it, too."""
-    opik_eval.configure(use_local=True)
+    opik_eval.configure(use_local=True, api_key="k")
     assert f"no server answers at {NOWHERE}: results are stored in file:" in caplog.text
     assert not path.exists()
     assert parse_target()[0] == "file"
+
+
+def test_a_file_that_is_forced_is_no_silent_choice(path: Path) -> None:
+    """Once it names the server of this machine, results go there, and it does not answer."""
+    with pytest.raises(UnavailableError):
+        opik_eval.configure(use_local=True, force=True)
+    assert parse_target() == ("http", NOWHERE)
 
 
 @pytest.mark.parametrize("name", ["url", "url_override"])
